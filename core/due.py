@@ -1,0 +1,131 @@
+"""Durable work: rows with a due time that any worker may claim.
+
+The truth is the row; a queued task only says "look now". A claim takes due rows with `SKIP LOCKED`, gives them a lease
+and a fencing token, and commits. Whoever holds the rows does the work with no transaction open and writes the answer
+through `held()`, which matches the token only: a worker that slept through its lease changes nothing. An expired lease
+makes the row due again, because a claim moves `due_at` to the end of the lease.
+
+A kind of work is registered beside its task:
+
+    @due_work("deliveries", oldest=outbox.oldest_due)
+    def deliver(): ...
+"""
+
+import dataclasses
+import functools
+import importlib
+import logging
+import os
+import uuid
+
+from django.apps import apps
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from core.models import WorkerBeat
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """One kind of due work: its name, the task to wake, and a call that gives the due time of the oldest row."""
+
+    name: str
+    task: str
+    oldest: callable
+
+
+_kinds = {}
+
+
+def due_work(name, *, oldest):
+    """Register the decorated task as the one that does due rows of this kind. `oldest(now)` -> datetime or None."""
+
+    def register(function):
+        path = f"{function.__module__}.{function.__name__}"
+        _kinds[name] = Kind(name, path, oldest)
+
+        @functools.wraps(function)
+        def run(*args, **kwargs):
+            beat()
+            return function(*args, **kwargs)
+
+        return run
+
+    return register
+
+
+def kinds():
+    """Every registered kind of due work, found in the `tasks.py` of the installed apps."""
+    for config in apps.get_app_configs():
+        if importlib.util.find_spec(f"{config.name}.tasks"):
+            importlib.import_module(f"{config.name}.tasks")
+    return dict(_kinds)
+
+
+def wake(name):
+    """Ask a worker to look at this kind of work now. Losing the call costs one tick: the row stays due."""
+    kind = _kinds.get(name) or kinds()[name]
+    transaction.on_commit(functools.partial(_enqueue, kind.task))
+
+
+def _enqueue(path):
+    try:
+        async_task(path)
+    except Exception:  # the queue is only a wake-up: the ticker finds the row within its interval
+        logger.exception("Could not wake a worker for %s. The ticker will.", path)
+
+
+def claim(due, *, now, lease, limit):
+    """Claim up to `limit` rows of the ordered queryset `due` for the timedelta `lease`; return them with their token.
+
+    Rows that another worker holds are skipped. Each claimed row counts one more attempt. Runs in a short transaction
+    of its own, or in the caller's.
+    """
+    model = due.model
+    token = uuid.uuid4()
+    with transaction.atomic():
+        ids = list(due.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:limit])
+        if not ids:
+            return []
+        until = now + lease
+        model.objects.filter(pk__in=ids).update(
+            due_at=until, lease_until=until, lease_token=token, attempts=F("attempts") + 1
+        )
+        rows = {row.pk: row for row in model.objects.filter(pk__in=ids)}
+    return [rows[pk] for pk in ids]
+
+
+def held(model, *, pk, token):
+    """The row, if this token still holds it: write results through this queryset only."""
+    return model.objects.filter(pk=pk, lease_token=token)
+
+
+def beat():
+    """Note that this worker cluster runs tasks. Outside a cluster of the supervisor it does nothing."""
+    worker_id = os.environ.get("WATCHBILL_WORKER_ID")
+    if worker_id:
+        now = timezone.now()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {WorkerBeat._meta.db_table} (worker_id, beat_at) VALUES (%s, %s) "
+                "ON CONFLICT (worker_id) DO UPDATE SET beat_at = EXCLUDED.beat_at",
+                [worker_id, now],
+            )
+
+
+_housekeepers = []
+
+
+def housekeeping(function):
+    """Register `function(now=...)` to run every few minutes, for cleaning up."""
+    _housekeepers.append(function)
+    return function
+
+
+def housekeepers():
+    kinds()
+    return list(_housekeepers)
