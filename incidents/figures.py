@@ -1,0 +1,71 @@
+"""Figures of one incident and of many: time to acknowledge, time to resolve, target met."""
+
+import datetime as dt
+
+from django.db.models import Avg, Count, F, Q
+
+from incidents import states
+from incidents.priorities import target_seconds
+
+
+def span(duration):
+    """A duration in words: 2 m 15 s."""
+    seconds = int(duration.total_seconds())
+    hours, minutes, seconds = seconds // 3600, seconds % 3600 // 60, seconds % 60
+    if hours:
+        return f"{hours} h {minutes} m"
+    return f"{minutes} m {seconds} s" if minutes else f"{seconds} s"
+
+
+def answer_text(incident):
+    """How fast it was answered: “after 2 m 15 s, within target”."""
+    took = incident.acknowledged_at - incident.triggered_at
+    target = dt.timedelta(seconds=target_seconds(incident.priority))
+    verdict = "within target" if took <= target else f"target of {span(target)} missed"
+    return f"after {span(took)}, {verdict}"
+
+
+def of(incident, *, now):
+    """The figures of one incident, in seconds; None where it has not happened yet."""
+    target = target_seconds(incident.priority)
+    answered = incident.acknowledged_at or incident.resolved_at
+    waited = ((answered or now) - incident.triggered_at).total_seconds()
+    return {
+        "time_to_acknowledge_seconds": _seconds(incident.triggered_at, incident.acknowledged_at),
+        "time_to_resolve_seconds": _seconds(incident.triggered_at, incident.resolved_at),
+        "target_seconds": target,
+        "target_met": waited <= target if answered or waited > target else None,
+        "escalation_level": incident.escalation_level,
+        "escalation_round": incident.escalation_round,
+    }
+
+
+def _seconds(start, end):
+    return (end - start).total_seconds() if end else None
+
+
+def summary(incidents):
+    """MTTA, MTTR, counts by status and severity, and target compliance of a queryset."""
+    figures = incidents.aggregate(
+        total=Count("pk"),
+        open=Count("pk", filter=Q(status__in=states.OPEN)),
+        mtta=Avg(F("acknowledged_at") - F("triggered_at")),
+        mttr=Avg(F("resolved_at") - F("triggered_at")),
+        acknowledged=Count("pk", filter=Q(acknowledged_at__isnull=False)),
+    )
+    met = Q()
+    for priority in ("P1", "P2", "P3", "P4", "P5"):
+        limit = dt.timedelta(seconds=target_seconds(priority))
+        met |= Q(priority=priority, acknowledged_at__lte=F("triggered_at") + limit)
+    within = incidents.filter(met).count()
+    return {
+        "total": figures["total"],
+        "open": figures["open"],
+        "by_status": dict(incidents.order_by().values_list("status").annotate(Count("pk"))),
+        "by_severity": dict(incidents.order_by().values_list("severity").annotate(Count("pk"))),
+        "mtta_seconds": figures["mtta"].total_seconds() if figures["mtta"] else None,
+        "mttr_seconds": figures["mttr"].total_seconds() if figures["mttr"] else None,
+        "acknowledged": figures["acknowledged"],
+        "acknowledged_within_target": within,
+        "target_compliance": within / figures["acknowledged"] if figures["acknowledged"] else None,
+    }

@@ -1,0 +1,241 @@
+"""The verbs of an incident. Each is one transaction: lock, check the move, change, timeline, news."""
+
+import dataclasses
+
+from django.db import transaction
+
+from catalog.models import Service
+from catalog.policies import copies_for
+from core import counters
+from core.announce import announce
+from core.errors import DomainError, NotFound
+from incidents import escalation, states, timeline
+from incidents.figures import answer_text
+from incidents.models import Incident, Severity
+from incidents.priorities import priority_of, urgency_of
+from incidents.signals import incident_changed, incidents_triggered
+from notifications import alarms, outbox
+
+
+@dataclasses.dataclass
+class NewIncident:
+    """What is needed to trigger an incident."""
+
+    service: Service
+    severity: str
+    title: str
+    description: str = ""
+    priority: str = ""
+    why: str = ""
+    by: object = None
+    via: str = "source"
+
+
+def trigger_many(new, *, now):
+    """Trigger incidents and call the first level of each, in a constant number of statements.
+
+    `new` is a list of NewIncident; returns the incidents in the same order.
+    """
+    if not new:
+        return []
+    with transaction.atomic():
+        policies = copies_for({one.service.pk: one.service for one in new}.values())
+        callers = escalation.Callers(list(policies.values()), now=now)
+        incidents, taken = [], []
+        for one in new:
+            priority = one.priority or priority_of(one.severity)
+            incident = Incident(
+                title=one.title,
+                description=one.description,
+                service=one.service,
+                team_id=one.service.team_id,
+                severity=one.severity,
+                priority=priority,
+                urgency=urgency_of(priority),
+                triggered_at=now,
+                policy=policies[one.service.pk],
+            )
+            step = callers.step(incident)
+            escalation.take(incident, step, now=now)
+            incidents.append(incident)
+            taken.append((incident, step))
+        Incident.objects.bulk_create(incidents)
+        timeline.record_many(
+            timeline.entry(
+                incident,
+                "triggered",
+                one.why or f"Triggered for {one.service.name}: {one.title}",
+                at=now,
+                by=one.by,
+                via=one.via,
+                severity=one.severity,
+                policy=incident.policy.get("name", ""),
+            )
+            for incident, one in zip(incidents, new, strict=True)
+        )
+        escalation.page_many(taken, callers, now=now)
+        amounts = {}
+        for incident in incidents:
+            key = ("incidents_created_total", counters.text(severity=incident.severity))
+            amounts[key] = amounts.get(key, 0) + 1
+        counters.add_many(amounts)
+        announce(incidents_triggered, incidents=incidents, now=now)
+    return incidents
+
+
+def trigger(service, *, title, severity, now, by=None, via="web", description="", priority=""):
+    """Open an incident by hand. Raises DomainError when the title is empty or the severity is not one of ours."""
+    title = " ".join(title.split())[:1024]
+    if not title:
+        raise DomainError("Give the incident a title: one line that says what is wrong.")
+    if severity not in Severity.values:
+        raise DomainError(f"“{severity}” is not a severity. Use {', '.join(Severity.values)}.")
+    return trigger_many(
+        [NewIncident(service, severity, title, description, priority=priority, by=by, via=via)], now=now
+    )[0]
+
+
+def locked(number):
+    """The incident, locked until the transaction ends. Raises NotFound."""
+    try:
+        rows = Incident.objects.select_for_update(no_key=True, of=("self",)).select_related("service", "team")
+        return rows.get(pk=number)
+    except Incident.DoesNotExist:
+        raise NotFound(f"There is no incident #{number}.") from None
+
+
+@transaction.atomic
+def acknowledge(number, *, by, now, via="web"):
+    """Take the incident: stop its escalation and note who has it. Twice is harmless.
+
+    `by=None` is the system, for example a source that acknowledges its own alert. Raises IllegalMove when it is over.
+    """
+    incident = locked(number)
+    if incident.status in (states.ACKNOWLEDGED, states.INVESTIGATING, states.REMEDIATING):
+        if by:  # two people tapped the button at once: what this one was sent counts as answered
+            outbox.settle([incident.topic], by=by, reason="acknowledged", now=now)
+        return incident
+    incident.status = states.after("acknowledge", incident.status)
+    incident.acknowledged_at = now
+    incident.acknowledged_by = incident.assignee = by
+    incident.next_escalation_at = None
+    incident.save(update_fields=["status", "acknowledged_at", "acknowledged_by", "assignee", "next_escalation_at"])
+    text = f"Acknowledged by {by or 'the source'} {answer_text(incident)}."
+    timeline.record(incident, "acknowledged", text, at=now, by=by, via=via)
+    outbox.settle([incident.topic], by=by, reason=f"acknowledged by {by or 'the source'}", now=now)
+    alarms.clear_alarm(f"escalation:{incident.topic}", now=now)
+    announce(incident_changed, incident=incident, verb="acknowledge", by=by, now=now)
+    return incident
+
+
+@transaction.atomic
+def start(number, *, by, now, via="web"):
+    """Begin to investigate. Raises IllegalMove unless it is acknowledged."""
+    return _move(number, "start", "investigating", "Investigation started", by=by, now=now, via=via)
+
+
+@transaction.atomic
+def remediate(number, *, by, now, via="web"):
+    """Begin to repair. Raises IllegalMove unless somebody has it."""
+    return _move(number, "remediate", "remediating", "Remediation started", by=by, now=now, via=via)
+
+
+def _move(number, verb, kind, text, *, by, now, via):
+    incident = locked(number)
+    incident.status = states.after(verb, incident.status)
+    incident.save(update_fields=["status"])
+    timeline.record(incident, kind, f"{text} by {by or 'the system'}.", at=now, by=by, via=via)
+    announce(incident_changed, incident=incident, verb=verb, by=by, now=now)
+    return incident
+
+
+@transaction.atomic
+def resolve(number, *, by, now, via="web", note=""):
+    """End the incident, whatever open state it is in. Twice is refused: it is over already.
+
+    Its firing alerts end with it (a listener above does that), so a new event opens new work.
+    """
+    incident = locked(number)
+    incident.status = states.after("resolve", incident.status)
+    incident.resolved_at = now
+    incident.resolved_by = by
+    incident.resolution_note = note.strip()
+    incident.next_escalation_at = None
+    incident.save(update_fields=["status", "resolved_at", "resolved_by", "resolution_note", "next_escalation_at"])
+    who = by or ("the source: its last alert stopped firing" if via == "source" else "the system")
+    text = f"Resolved by {who}."
+    timeline.record(incident, "resolved", f"{text} {incident.resolution_note}".strip(), at=now, by=by, via=via)
+    outbox.settle([incident.topic], by=by, reason="the incident was resolved", now=now)
+    alarms.clear_alarm(f"escalation:{incident.topic}", now=now)
+    announce(incident_changed, incident=incident, verb="resolve", by=by, now=now)
+    return incident
+
+
+@transaction.atomic
+def close(number, *, by, now, via="web"):
+    """Put a resolved incident away. Raises IllegalMove unless it is resolved."""
+    incident = locked(number)
+    incident.status = states.after("close", incident.status)
+    incident.closed_at = now
+    incident.save(update_fields=["status", "closed_at"])
+    timeline.record(incident, "closed", f"Closed by {by or 'the system'}.", at=now, by=by, via=via)
+    announce(incident_changed, incident=incident, verb="close", by=by, now=now)
+    return incident
+
+
+@transaction.atomic
+def escalate(number, *, by, now, via="web"):
+    """Call the next level now, whether or not somebody has the incident.
+
+    Raises IllegalMove when the incident is over, DomainError when no level is left to call.
+    """
+    incident = locked(number)
+    if not incident.is_open:
+        raise states.refused("escalate", incident.status)
+    callers = escalation.Callers([incident.policy], now=now)
+    step = callers.step(incident)
+    if step.is_over:
+        raise DomainError(
+            f"{step.reasons[-1]} There is no further level to call. Reassign the incident to somebody instead.",
+            code="no_further_level",
+        )
+    escalation.take(incident, step, now=now)
+    if incident.status != states.TRIGGERED:
+        incident.next_escalation_at = None  # somebody has it: one more call, no further steps by themselves
+    incident.save(update_fields=["escalation_round", "escalation_level", "next_escalation_at"])
+    timeline.record(incident, "escalated", f"Escalated by {by or 'the system'}.", at=now, by=by, via=via)
+    escalation.page_many([(incident, step)], callers, now=now, via=via, by=by)
+    announce(incident_changed, incident=incident, verb="escalate", by=by, now=now)
+    return incident
+
+
+@transaction.atomic
+def reassign(number, *, to, by, now, via="web"):
+    """Give the incident to somebody and page them. The escalation goes on until it is acknowledged.
+
+    Raises IllegalMove when it is over, DomainError when the person is not active.
+    """
+    incident = locked(number)
+    if not incident.is_open:
+        raise states.refused("reassign", incident.status)
+    if not to.is_active:
+        raise DomainError(f"{to} is deactivated. Choose somebody who is active.")
+    incident.assignee = to
+    incident.page_number += 1
+    incident.save(update_fields=["assignee", "page_number"])
+    timeline.record(incident, "reassigned", f"Reassigned to {to} by {by or 'the system'}.", at=now, by=by, via=via)
+    escalation.page_person(incident, to, key=f"reassign{incident.page_number}", now=now, via=via, by=by)
+    announce(incident_changed, incident=incident, verb="reassign", by=by, now=now)
+    return incident
+
+
+@transaction.atomic
+def add_note(number, *, text, by, now, via="web"):
+    """Write a note into the timeline. Raises DomainError when it is empty."""
+    text = text.strip()
+    if not text:
+        raise DomainError("The note is empty. Write what the others should know.")
+    incident = locked(number)
+    timeline.record(incident, "note", text[:20000], at=now, by=by, via=via)
+    announce(incident_changed, incident=incident, verb="note", by=by, now=now)
+    return incident

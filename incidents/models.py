@@ -1,0 +1,127 @@
+"""Incidents and their timeline."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import Team
+from catalog.models import Service
+from incidents import states
+
+
+class Severity(models.TextChoices):
+    CRITICAL = "critical", "Critical"
+    HIGH = "high", "High"
+    MEDIUM = "medium", "Medium"
+    LOW = "low", "Low"
+    INFO = "info", "Info"
+
+
+class Priority(models.TextChoices):
+    P1 = "P1"
+    P2 = "P2"
+    P3 = "P3"
+    P4 = "P4"
+    P5 = "P5"
+
+
+class IncidentQuerySet(models.QuerySet):
+    def open(self):
+        """Work that somebody still has to do."""
+        return self.filter(status__in=states.OPEN)
+
+
+class Incident(models.Model):
+    """Work for people: what is wrong, who has it, and who is called next."""
+
+    number = models.BigAutoField(primary_key=True)
+    title = models.CharField(max_length=1024)
+    description = models.TextField(blank=True)
+    service = models.ForeignKey(Service, on_delete=models.PROTECT, related_name="incidents")
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="incidents")
+    severity = models.CharField(max_length=10, choices=Severity.choices)
+    priority = models.CharField(max_length=2, choices=Priority.choices)
+    urgency = models.CharField(max_length=10, choices=[("high", "High"), ("low", "Low")])
+    status = models.CharField(max_length=20, choices=states.CHOICES, default=states.TRIGGERED)
+    triggered_at = models.DateTimeField()
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    resolved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="assigned_incidents"
+    )
+    resolution_note = models.TextField(blank=True)
+
+    # The escalation. The policy is a copy: editing it later changes nothing here. See incidents/escalation.py.
+    policy = models.JSONField(default=dict, help_text="The escalation policy as it was when the incident triggered.")
+    escalation_round = models.PositiveIntegerField(default=0)
+    escalation_level = models.PositiveIntegerField(default=0, help_text="The level called last; 0 before the first.")
+    next_escalation_at = models.DateTimeField(null=True, blank=True)
+    page_number = models.PositiveIntegerField(default=0, help_text="Counts the times people were called, ever.")
+
+    objects = IncidentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-number"]
+        indexes = [
+            models.Index(
+                fields=["next_escalation_at"],
+                name="incident_escalation_due",
+                condition=Q(next_escalation_at__isnull=False),
+            ),
+            models.Index(
+                fields=["service", "severity", "triggered_at"],
+                name="incident_open_by_service",
+                condition=Q(status__in=states.OPEN),
+            ),
+            models.Index(fields=["triggered_at"], name="incident_by_time"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(next_escalation_at__isnull=True) | Q(status=states.TRIGGERED),
+                name="only_triggered_incidents_escalate",
+            ),
+            models.CheckConstraint(
+                condition=Q(resolved_at__isnull=False) | ~Q(status__in=[states.RESOLVED, states.CLOSED]),
+                name="resolved_incident_has_a_time",
+            ),
+        ]
+
+    def __str__(self):
+        return f"#{self.number} {self.title}"
+
+    @property
+    def topic(self):
+        return f"incident:{self.number}"
+
+    @property
+    def is_open(self):
+        return self.status in states.OPEN
+
+
+class TimelineEntry(models.Model):
+    """What happened, and why. The database refuses to change or delete one. Its number is also the live feed's."""
+
+    id = models.BigAutoField(primary_key=True)
+    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="timeline")
+    kind = models.CharField(max_length=40)
+    at = models.DateTimeField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    via = models.CharField(max_length=20, blank=True, help_text="web, api, link, source, system …")
+    text = models.TextField()
+    data = models.JSONField(default=dict, blank=True, help_text="Reasons and figures behind the text.")
+    recorded_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["incident", "id"]
+        verbose_name_plural = "timeline entries"
+
+    def __str__(self):
+        return f"#{self.incident_id} {self.kind}"
