@@ -1,0 +1,15 @@
+"""The one ASGI application: inbound alerts before Django, live pages beside it."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+pages = get_asgi_application()  # first: it sets Django up, and what follows needs models
+
+from channels.routing import ProtocolTypeRouter  # noqa: E402
+from incidents.live import socket  # noqa: E402
+
+from alerts.door import Door  # noqa: E402
+
+application = ProtocolTypeRouter({"http": Door(pages), "websocket": socket})

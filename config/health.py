@@ -1,0 +1,79 @@
+"""Whether the house stands: alive without touching anything, ready when every part that pages people works."""
+
+import datetime as dt
+
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import JsonResponse
+from django.utils import timezone
+
+from core import due
+from core.models import Pulse, WorkerBeat
+from notifications.models import Alarm
+
+TICKER_SECONDS = 5
+WORKER_SECONDS = 20
+LATE_SECONDS = 60
+
+_migrations_done = False
+
+
+def alive(request):
+    """The process answers."""
+    return JsonResponse({"status": "ok"})
+
+
+def ready(request):
+    """200 when all checks pass, else 503; the body names each check and what is wrong with it."""
+    now = timezone.now()
+    try:
+        checks = {
+            "database": "",
+            "migrations": _migrations(),
+            "ticker": _ticker(now),
+            "worker": _worker(now),
+            "due_work": _due_work(now),
+        }
+        alarms = list(Alarm.objects.filter(cleared_at=None).values_list("text", flat=True)[:20])
+    except DatabaseError as error:
+        checks, alarms = {"database": f"The database does not answer: {error}".strip()}, []
+    ok = not any(checks.values())
+    body = {
+        "status": "ok" if ok else "failing",
+        "checks": {name: problem or "ok" for name, problem in checks.items()},
+        "alarms": alarms,
+    }
+    return JsonResponse(body, status=200 if ok else 503)
+
+
+def _migrations():
+    global _migrations_done
+    if not _migrations_done:
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            return "Migrations are missing. Run `manage.py migrate`, or start with bin/up."
+        _migrations_done = True
+    return ""
+
+
+def _ticker(now):
+    pulse = Pulse.objects.filter(name="ticker").first()
+    if pulse is None or now - pulse.beat_at > dt.timedelta(seconds=TICKER_SECONDS):
+        last = f"the last sign of life was at {pulse.beat_at:%H:%M:%S} UTC" if pulse else "it has never run"
+        return f"No ticker runs: {last}. Escalations stand still. Start `manage.py ticker`, or bin/up."
+    return ""
+
+
+def _worker(now):
+    if not WorkerBeat.objects.filter(beat_at__gt=now - dt.timedelta(seconds=WORKER_SECONDS)).exists():
+        return "No worker runs tasks. Pages stand still. Start `manage.py qcluster`, or bin/up."
+    return ""
+
+
+def _due_work(now):
+    late = []
+    for kind in due.kinds().values():
+        oldest = kind.oldest(now)
+        if oldest and now - oldest > dt.timedelta(seconds=LATE_SECONDS):
+            late.append(f"{kind.name} {int((now - oldest).total_seconds())} s")
+    return f"Work is late: {', '.join(late)}. The workers cannot keep up, or fail; see the log." if late else ""
