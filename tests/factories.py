@@ -1,0 +1,313 @@
+"""One factory per model, each good with no arguments."""
+
+import datetime as dt
+
+import factory
+from factory.django import DjangoModelFactory
+
+from accounts import auth
+from accounts.models import ApiKey, Membership, Role, Team, User
+from alerts import keys
+from alerts.models import Alert, Integration
+from catalog.models import Service
+from incidents import states
+from incidents.models import Incident, TimelineEntry
+from incidents.priorities import priority_of, urgency_of
+from notifications.models import Attempt, ContactMethod, Notification, NotificationRule
+from oncall import chain
+from oncall.models import EscalationPolicy, Layer, Level, Override, Participant, Schedule, Target
+
+# A Monday, far from a clock change. The fixture `now` is the same.
+NOW = dt.datetime(2026, 6, 1, 12, 0, tzinfo=dt.UTC)
+
+
+class UserFactory(DjangoModelFactory):
+    """A responder without a way to reach them; `password=` makes signing in possible."""
+
+    class Meta:
+        model = User
+
+    name = factory.Sequence(lambda n: f"Person {n}")
+    email = factory.Sequence(lambda n: f"person{n}@example.com")
+    role = Role.RESPONDER
+
+    @classmethod
+    def _create(cls, model_class, *args, password=None, **fields):
+        return model_class.objects.create_user(password=password, **fields)
+
+
+class TeamFactory(DjangoModelFactory):
+    class Meta:
+        model = Team
+
+    name = factory.Sequence(lambda n: f"Team {n}")
+    slug = factory.Sequence(lambda n: f"team-{n}")
+
+
+class MembershipFactory(DjangoModelFactory):
+    class Meta:
+        model = Membership
+
+    team = factory.SubFactory(TeamFactory)
+    user = factory.SubFactory(UserFactory)
+
+
+class ApiKeyFactory(DjangoModelFactory):
+    """A key with its text at hand: `key.text` is what the caller sends. `scope=` and `expires_at=` as in issue_key."""
+
+    class Meta:
+        model = ApiKey
+
+    user = factory.SubFactory(UserFactory)
+    name = "deploy script"
+
+    @classmethod
+    def _create(cls, model_class, *args, user, **fields):
+        key, text = auth.issue_key(user, **fields)
+        key.text = text
+        return key
+
+
+class ContactMethodFactory(DjangoModelFactory):
+    """A verified mail address, by default that of its person."""
+
+    class Meta:
+        model = ContactMethod
+
+    user = factory.SubFactory(UserFactory)
+    channel = "email"
+    address = factory.LazyAttribute(lambda method: method.user.email)
+    verified_at = NOW - dt.timedelta(days=30)
+
+
+class NotificationRuleFactory(DjangoModelFactory):
+    class Meta:
+        model = NotificationRule
+
+    user = factory.SubFactory(UserFactory)
+    contact_method = factory.SubFactory(ContactMethodFactory, user=factory.SelfAttribute("..user"))
+
+
+class NotificationFactory(DjangoModelFactory):
+    """A page by mail that is still to be sent."""
+
+    class Meta:
+        model = Notification
+
+    plan_key = factory.Sequence(lambda n: f"incident:{n}:r0:l1:u1:m1")
+    topic = factory.Sequence(lambda n: f"incident:{n}")
+    user = factory.SubFactory(UserFactory)
+    contact_method = factory.SubFactory(ContactMethodFactory, user=factory.SelfAttribute("..user"))
+    channel = factory.SelfAttribute("contact_method.channel")
+    address = factory.SelfAttribute("contact_method.address")
+    urgency = "high"
+    message = factory.LazyFunction(lambda: {"title": "P1 Checkout is down", "body": "Nobody can pay."})
+    created_at = NOW
+    planned_at = factory.SelfAttribute("created_at")
+    due_at = factory.SelfAttribute("planned_at")
+
+
+class AttemptFactory(DjangoModelFactory):
+    class Meta:
+        model = Attempt
+
+    notification = factory.SubFactory(NotificationFactory)
+    number = 1
+    lease_token = factory.Faker("uuid4")
+    started_at = NOW
+    finished_at = NOW + dt.timedelta(seconds=1)
+    ok = True
+
+
+class ScheduleFactory(DjangoModelFactory):
+    """A schedule without layers: nobody is on call. `people=[alice, bob]` gives it one weekly layer."""
+
+    class Meta:
+        model = Schedule
+        skip_postgeneration_save = True
+
+    name = factory.Sequence(lambda n: f"Schedule {n}")
+    slug = factory.Sequence(lambda n: f"schedule-{n}")
+    team = factory.SubFactory(TeamFactory)
+
+    @factory.post_generation
+    def people(self, create, people, **kwargs):
+        if people:
+            LayerFactory(schedule=self, people=people)
+
+
+class LayerFactory(DjangoModelFactory):
+    """A weekly rotation that began on Monday 5 January 2026 at 09:00; `people=[alice, bob]` fills it in this order."""
+
+    class Meta:
+        model = Layer
+        skip_postgeneration_save = True
+
+    schedule = factory.SubFactory(ScheduleFactory)
+    start_date = dt.date(2026, 1, 5)
+
+    @factory.post_generation
+    def people(self, create, people, **kwargs):
+        for position, user in enumerate(people or ()):
+            ParticipantFactory(layer=self, user=user, position=position)
+
+
+class ParticipantFactory(DjangoModelFactory):
+    class Meta:
+        model = Participant
+
+    layer = factory.SubFactory(LayerFactory)
+    user = factory.SubFactory(UserFactory)
+
+
+class OverrideFactory(DjangoModelFactory):
+    """Somebody takes the hour around NOW."""
+
+    class Meta:
+        model = Override
+
+    schedule = factory.SubFactory(ScheduleFactory)
+    user = factory.SubFactory(UserFactory)
+    start_at = NOW - dt.timedelta(minutes=30)
+    end_at = NOW + dt.timedelta(minutes=30)
+
+
+class EscalationPolicyFactory(DjangoModelFactory):
+    """A policy with one level that calls a person who can be reached.
+
+    `calls=[alice, schedule]` makes one level for each instead, 5, 10, 15 … minutes apart; `calls=[]` makes none.
+    """
+
+    class Meta:
+        model = EscalationPolicy
+        skip_postgeneration_save = True
+
+    name = factory.Sequence(lambda n: f"Policy {n}")
+    slug = factory.Sequence(lambda n: f"policy-{n}")
+    team = factory.SubFactory(TeamFactory)
+
+    @factory.post_generation
+    def calls(self, create, calls, **kwargs):
+        if calls is None:
+            calls = [ContactMethodFactory().user]
+        for number, one in enumerate(calls, start=1):
+            level = LevelFactory(policy=self, number=number, delay_minutes=5 * number)
+            TargetFactory(level=level, **{"schedule" if isinstance(one, Schedule) else "user": one})
+
+
+class LevelFactory(DjangoModelFactory):
+    """A level without targets."""
+
+    class Meta:
+        model = Level
+
+    policy = factory.SubFactory(EscalationPolicyFactory, calls=[])
+    number = factory.LazyAttribute(lambda level: level.policy.levels.count() + 1)
+
+
+class TargetFactory(DjangoModelFactory):
+    """A person; `schedule=` makes it a schedule."""
+
+    class Meta:
+        model = Target
+
+    level = factory.SubFactory(LevelFactory)
+    schedule = None
+    user = factory.Maybe("schedule", yes_declaration=None, no_declaration=factory.SubFactory(UserFactory))
+
+
+class ServiceFactory(DjangoModelFactory):
+    class Meta:
+        model = Service
+
+    name = factory.Sequence(lambda n: f"Service {n}")
+    slug = factory.Sequence(lambda n: f"service-{n}")
+    team = factory.SubFactory(TeamFactory)
+    policy = factory.SubFactory(EscalationPolicyFactory, team=factory.SelfAttribute("..team"))
+
+
+class IncidentFactory(DjangoModelFactory):
+    """A triggered incident as a bare row: nobody was paged and the timeline is empty. `lifecycle.trigger` does more.
+
+    `status=` fills the times that a status needs.
+    """
+
+    class Meta:
+        model = Incident
+
+    service = factory.SubFactory(ServiceFactory)
+    team = factory.SelfAttribute("service.team")
+    title = "Checkout is down"
+    severity = "critical"
+    priority = factory.LazyAttribute(lambda incident: priority_of(incident.severity))
+    urgency = factory.LazyAttribute(lambda incident: urgency_of(incident.priority))
+    triggered_at = NOW - dt.timedelta(minutes=5)
+
+    @factory.lazy_attribute
+    def policy(self):
+        policy_id = self.service.policy_id
+        return chain.copies([policy_id])[policy_id] if policy_id else {}
+
+    @factory.lazy_attribute
+    def acknowledged_at(self):
+        is_taken = self.status in (states.ACKNOWLEDGED, states.INVESTIGATING, states.REMEDIATING)
+        return self.triggered_at + dt.timedelta(minutes=2) if is_taken else None
+
+    @factory.lazy_attribute
+    def resolved_at(self):
+        is_over = self.status in (states.RESOLVED, states.CLOSED)
+        return self.triggered_at + dt.timedelta(minutes=4) if is_over else None
+
+    @factory.lazy_attribute
+    def closed_at(self):
+        return self.triggered_at + dt.timedelta(minutes=5) if self.status == states.CLOSED else None
+
+    status = states.TRIGGERED
+
+
+class TimelineEntryFactory(DjangoModelFactory):
+    class Meta:
+        model = TimelineEntry
+
+    incident = factory.SubFactory(IncidentFactory)
+    kind = "note"
+    at = NOW
+    text = "The database is full."
+
+
+class IntegrationFactory(DjangoModelFactory):
+    """A door with its key at hand: `integration.key` is the text that a sender uses."""
+
+    class Meta:
+        model = Integration
+
+    name = factory.Sequence(lambda n: f"Integration {n}")
+    source = "generic"
+    service = factory.SubFactory(ServiceFactory)
+
+    @classmethod
+    def _create(cls, model_class, *args, **fields):
+        integration = model_class(**fields)
+        integration.key = keys.issue_key(integration)
+        integration.save()
+        return integration
+
+
+class AlertFactory(DjangoModelFactory):
+    """A firing alert; `resolved_at=` ends it."""
+
+    class Meta:
+        model = Alert
+
+    scope = factory.LazyAttribute(
+        lambda alert: f"integration:{alert.integration.pk}" if alert.integration else f"service:{alert.service.pk}"
+    )
+    dedup_key = factory.Sequence(lambda n: f"checkout/errors/{n}")
+    source = "generic"
+    integration = None
+    service = factory.SubFactory(ServiceFactory)
+    severity = "critical"
+    title = "Checkout answers 500"
+    first_at = NOW - dt.timedelta(minutes=5)
+    last_at = NOW - dt.timedelta(minutes=5)
+    changed_at = NOW - dt.timedelta(minutes=5)

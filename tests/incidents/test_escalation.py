@@ -1,0 +1,167 @@
+"""The escalation engine: levels on time, once, until somebody answers."""
+
+import datetime as dt
+import threading
+
+import pytest
+from django.db import connection
+
+from incidents import escalation, lifecycle
+from incidents.models import Incident
+from notifications.models import Alarm, Notification
+from oncall.models import Override, Target
+from tests import factories
+
+MINUTE = dt.timedelta(minutes=1)
+
+
+@pytest.fixture
+def incident(service, now):
+    return lifecycle.trigger(service, title="Checkout is down", severity="critical", now=now)
+
+
+def pages():
+    """`[(level, name)]` of what was planned, in order; alarms to admins left out."""
+    rows = Notification.objects.filter(topic__startswith="incident:").order_by("pk").select_related("user")
+    return [(int(row.plan_key.split(":")[3][1:]), row.user.name) for row in rows]
+
+
+def test_the_next_level_is_called_when_its_time_has_come_and_not_before(incident, now):
+    assert escalation.advance_due(now=now + 5 * MINUTE - dt.timedelta(seconds=1)) == 0
+    assert escalation.advance_due(now=now + 5 * MINUTE) == 1
+    assert pages() == [(1, "Alice"), (2, "Bob")]
+    incident.refresh_from_db()
+    assert incident.next_escalation_at == now + 15 * MINUTE
+
+
+def test_the_policy_repeats_as_often_as_it_says_and_then_says_loudly_that_nobody_answered(incident, now):
+    policy = incident.policy
+    at = now
+    for _ in range(20):
+        incident.refresh_from_db()
+        if incident.next_escalation_at is None:
+            break
+        at = incident.next_escalation_at
+        escalation.advance_due(now=at)
+    rounds = policy["repeats"] + 1
+    assert pages() == [(1, "Alice"), (2, "Bob")] * rounds
+    assert incident.timeline.last().kind == "escalation_ended"
+    assert Alarm.objects.filter(key=f"escalation:incident:{incident.pk}", cleared_at=None).exists()
+
+
+def test_an_answer_stops_it_and_clears_the_alarm(incident, alice, now):
+    lifecycle.acknowledge(incident.pk, by=alice, now=now + MINUTE)
+    assert escalation.advance_due(now=now + 60 * MINUTE) == 0
+    assert pages() == [(1, "Alice")]
+
+
+def test_an_escalation_keeps_the_policy_it_started_with(incident, service, charlie, now):
+    service.policy.levels.all().delete()
+    service.policy.delete() if not service.policy.services.exists() else None
+    escalation.advance_due(now=now + 5 * MINUTE)
+    assert pages() == [(1, "Alice"), (2, "Bob")]
+
+
+def test_people_are_looked_up_when_the_step_runs(team, alice, bob, charlie, now):
+    schedule = factories.ScheduleFactory(team=team, people=[alice])
+    policy = factories.EscalationPolicyFactory(team=team, calls=[schedule, schedule], is_team_default=True)
+    service = factories.ServiceFactory(team=team, policy=None)
+    incident = lifecycle.trigger(service, title="Down", severity="high", now=now)
+    wait = policy.levels.first().delay_minutes * MINUTE
+    Override.objects.create(schedule=schedule, user=charlie, start_at=now + wait, end_at=now + 2 * wait)
+    escalation.advance_due(now=now + wait)
+    assert pages() == [(1, "Alice"), (2, "Charlie")]
+    assert any("override" in reason for reason in incident.timeline.last().data["reasons"])
+
+
+def test_the_policy_of_the_service_wins_over_the_default_of_the_team(service, team, charlie, now):
+    factories.EscalationPolicyFactory(team=team, calls=[charlie], is_team_default=True)
+    lifecycle.trigger(service, title="Down", severity="high", now=now)
+    assert pages() == [(1, "Alice")]
+    lifecycle.trigger(factories.ServiceFactory(team=team, policy=None), title="Down", severity="high", now=now)
+    assert pages()[-1] == (1, "Charlie")
+
+
+def test_without_any_policy_the_admins_are_paged_and_the_timeline_says_why(team, alice, now):
+    service = factories.ServiceFactory(team=team, policy=None)
+    incident = lifecycle.trigger(service, title="Down", severity="critical", now=now)
+    assert "no escalation policy" in incident.timeline.last().text
+    alarm = Alarm.objects.get()
+    assert Notification.objects.get(topic=f"alarm:{alarm.pk}").user == alice
+
+
+def test_a_deactivated_person_is_passed_over_and_named(service, alice, now):
+    alice.is_active = False
+    alice.save()
+    incident = lifecycle.trigger(service, title="Down", severity="critical", now=now)
+    assert pages() == [(2, "Bob")]
+    assert "Level 1: Alice is deactivated." in incident.timeline.last().data["reasons"]
+
+
+def test_a_person_without_a_verified_address_is_passed_over_and_named(service, alice, now):
+    alice.contact_methods.update(verified_at=None)
+    incident = lifecycle.trigger(service, title="Down", severity="critical", now=now)
+    assert pages() == [(2, "Bob")]
+    assert any("no verified contact method" in reason for reason in incident.timeline.last().data["reasons"])
+
+
+def test_a_person_who_is_meant_twice_is_paged_once(team, alice, now):
+    schedule = factories.ScheduleFactory(team=team, people=[alice])
+    policy = factories.EscalationPolicyFactory(team=team, calls=[alice])
+    Target.objects.create(level=policy.levels.get(), schedule=schedule)
+    lifecycle.trigger(factories.ServiceFactory(team=team, policy=policy), title="Down", severity="high", now=now)
+    assert pages() == [(1, "Alice")]
+
+
+def test_a_personal_rule_with_a_delay_is_planned_for_its_time(service, alice, now):
+    second = factories.ContactMethodFactory(user=alice, address="alice@home.example")
+    factories.NotificationRuleFactory(user=alice, contact_method=alice.contact_methods.first(), delay_minutes=0)
+    factories.NotificationRuleFactory(user=alice, contact_method=second, delay_minutes=3)
+    lifecycle.trigger(service, title="Down", severity="critical", now=now)
+    due = dict(Notification.objects.values_list("address", "due_at"))
+    assert due == {"alice@example.com": now, "alice@home.example": now + 3 * MINUTE}
+
+
+@pytest.mark.logs_errors
+def test_one_broken_escalation_stops_no_other(service, now):
+    broken = lifecycle.trigger(service, title="Broken", severity="critical", now=now)
+    sound = lifecycle.trigger(service, title="Sound", severity="high", now=now)
+    Incident.objects.filter(pk=broken.pk).update(policy={"levels": "nonsense"})
+    escalation.advance_due(now=now + 5 * MINUTE)
+    sound.refresh_from_db()
+    broken.refresh_from_db()
+    assert sound.escalation_level == 2
+    assert broken.next_escalation_at == now + 5 * MINUTE + escalation.TROUBLE_DELAY
+    assert Alarm.objects.filter(key=f"escalation-failed:{broken.pk}").exists()
+
+
+def test_a_hundred_steps_cost_a_constant_number_of_statements(service, now, django_assert_max_num_queries):
+    service.correlation_window_seconds = 0
+    service.save()
+    new = [lifecycle.NewIncident(service, "high", f"Down {number}") for number in range(100)]
+    lifecycle.trigger_many(new, now=now)
+    with django_assert_max_num_queries(40):
+        assert escalation.advance_due(now=now + 5 * MINUTE) == 100
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ten_workers_advance_each_escalation_once(service, now):
+    new = [lifecycle.NewIncident(service, "high", f"Down {number}") for number in range(60)]
+    lifecycle.trigger_many(new, now=now)
+    barrier, advanced = threading.Barrier(10), []
+
+    def work():
+        try:
+            barrier.wait(timeout=10)
+            for _ in range(20):
+                advanced.append(escalation.advance_due(now=now + 5 * MINUTE, limit=7))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert sum(advanced) == 60
+    assert sorted(pages()) == [(1, "Alice")] * 60 + [(2, "Bob")] * 60
