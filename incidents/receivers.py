@@ -24,7 +24,7 @@ def write_failed_delivery(topic, notification_ids, state, reason, **kwargs):
             timeline.entry(
                 incident,
                 "delivery_failed",
-                f"The {row.channel} page to {row.user} failed: {row.reason or reason}",
+                f"The {row.channel} page to {row.user} failed: {reason}",
                 at=timezone.now(),
                 channel=row.channel,
             )

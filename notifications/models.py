@@ -54,13 +54,15 @@ class ContactMethod(models.Model):
 
     def clean(self):
         if self.channel in channels and self.address:
-            problem = channels.get(self.channel).problem_with(self.address)
+            channel = channels.get(self.channel)
+            problem = channel.problem_with(self.address)
             if problem:
                 raise ValidationError({"address": problem})
+            self.secret = self.secret or channel.new_secret()
 
 
 class NotificationRule(models.Model):
-    """When a person of this urgency's page is told, and where. Without any rule, every verified method is used at once."""
+    """When and where a person is told of pages of an urgency. Without any, every verified method is used at once."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notification_rules")
     urgency = models.CharField(max_length=10, choices=Urgency.choices, default=Urgency.HIGH)

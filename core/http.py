@@ -1,0 +1,284 @@
+"""The one way out: HTTP calls with time limits, a guard against private addresses, and errors that say what to do.
+
+`post` and `get` are plain calls for any thread. Behind them is one event loop per process, with one pool of
+connections (aiohttp needs a sixth of the CPU of a threaded client for the same calls). Redirects are not followed,
+cookies and proxy variables are ignored.
+
+The guard looks at the address that is about to be connected to, after name resolution, so a name that resolves to
+something else the second time gains nothing. The settings name exceptions: HTTP_ALLOW_PRIVATE.
+"""
+
+import asyncio
+import atexit
+import concurrent.futures
+import dataclasses
+import email.utils
+import errno
+import functools
+import ipaddress
+import json as jsonlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+
+import aiohttp
+import yarl
+from django.conf import settings
+
+from core.errors import SendError
+
+CONNECT_SECONDS = 5
+BODY_BYTES = 64 * 1024
+RETRY_AFTER_STATUSES = frozenset({429, *range(500, 600)})
+
+# Written out, because `ipaddress.is_global` calls NAT64, 6to4 and parts of 192.0.0.0/24 global on Python 3.11.
+# From the IANA special-purpose registries for IPv4 and IPv6.
+NOT_PUBLIC = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # carrier-grade NAT, also the metadata address of one cloud
+        "127.0.0.0/8",  # loopback
+        "169.254.0.0/16",  # link-local, with the metadata address of most clouds
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments, metadata address of another cloud
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",  # private
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, and broadcast
+        "::/96",  # unspecified, loopback, IPv4-compatible
+        "::ffff:0:0:0/96",  # IPv4-translated
+        "64:ff9b::/96",  # NAT64: an IPv4 address in disguise
+        "64:ff9b:1::/48",  # NAT64, local use
+        "100::/64",  # discard
+        "2001::/23",  # Teredo, ORCHID and other assignments
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4: an IPv4 address in disguise
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segment routing
+        "fc00::/7",  # unique local
+        "fe80::/10",  # link-local
+        "fec0::/10",  # site-local
+        "ff00::/8",  # multicast
+    )
+)
+REFUSED = "the address is private, and the guard refused it"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """An answer: status, headers (any case), and up to 64 KiB of body."""
+
+    status: int
+    headers: Mapping
+    body: bytes
+
+    @property
+    def is_success(self):
+        return 200 <= self.status < 300
+
+    @property
+    def json(self):
+        """The body as JSON. Raises SendError when it is something else."""
+        try:
+            return jsonlib.loads(self.body)
+        except ValueError:
+            raise SendError(f"The answer ({self.status}) is not JSON.", status=self.status) from None
+
+    @property
+    def text(self):
+        return self.body.decode("utf-8", "replace")
+
+
+def post(url, *, json=None, data=None, headers=None, timeout=15):
+    """Post JSON, or `data` (bytes, text, or a dict sent as a form), and return the `Reply`.
+
+    Raises SendError: temporary for 429, 5xx and a broken network, permanent for an address that may not be called.
+    Any other status is the caller's to judge, redirects included.
+    """
+    headers = dict(headers or {})
+    if json is not None:
+        data = jsonlib.dumps(json, ensure_ascii=False, separators=(",", ":")).encode()
+        headers.setdefault("Content-Type", "application/json")
+    return _call("POST", url, data=data, headers=headers, timeout=timeout)
+
+
+def get(url, *, headers=None, timeout=15):
+    """Get a page; see `post` for what comes back and what is raised."""
+    return _call("GET", url, data=None, headers=dict(headers or {}), timeout=timeout)
+
+
+def problem_with(url):
+    """What is wrong with a URL that somebody typed, in a sentence, or "". Looks up no names."""
+    try:
+        parsed = _parsed(url)
+    except SendError as error:
+        return error.message
+    try:
+        address = ipaddress.ip_address(parsed.host)
+    except ValueError:
+        return ""
+    return "" if is_allowed(address) else _refusal(url)
+
+
+def is_allowed(address):
+    """Whether the guard lets a connection to this IP address through."""
+    address = ipaddress.ip_address(address)
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped or address
+    return not any(address in network for network in NOT_PUBLIC) or any(
+        address in network for network in _exceptions(tuple(settings.HTTP_ALLOW_PRIVATE))
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _exceptions(texts):
+    if "*" in texts:
+        texts = ("0.0.0.0/0", "::/0")
+    return tuple(ipaddress.ip_network(text.strip(), strict=False) for text in texts)
+
+
+def _parsed(url):
+    try:
+        parsed = yarl.URL(url)
+        host, _ = parsed.host, parsed.port
+    except (ValueError, TypeError):
+        host = None
+    if not host or parsed.scheme not in ("http", "https"):
+        raise SendError(
+            f"“{_shown(url)}” is not a web address. Use one that starts with https:// or http://.", permanent=True
+        )
+    return parsed
+
+
+def _shown(url):
+    """Scheme and host only: the path of a webhook is often its password."""
+    try:
+        parsed = yarl.URL(url)
+        return f"{parsed.scheme}://{parsed.host}" if parsed.host else str(url)[:100]
+    except (ValueError, TypeError):
+        return str(url)[:100]
+
+
+def _refusal(url):
+    return (
+        f"{_shown(url)} is a private address, and calls to those are refused. "
+        "If it is meant, an administrator adds the address to the setting HTTP_ALLOW_PRIVATE."
+    )
+
+
+def _guarded_socket(address_info):
+    """Make the socket for a connection, unless its final address is refused. Called by aiohttp for every connect."""
+    family, kind, protocol, _, sockaddr = address_info
+    if not is_allowed(sockaddr[0].partition("%")[0]):
+        raise PermissionError(errno.EACCES, REFUSED)
+    return socket.socket(family=family, type=kind, proto=protocol)
+
+
+class _Client:
+    """An event loop in a thread of its own, with one session."""
+
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, name="http", daemon=True).start()
+        self.session = asyncio.run_coroutine_threadsafe(self._open(), self.loop).result()
+        self.pid = os.getpid()
+        atexit.register(self._close)
+
+    async def _open(self):
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=100, limit_per_host=32, socket_factory=_guarded_socket),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            # No compression: the limit on the body then also limits the work.
+            headers={"User-Agent": f"Watchbill/{settings.WATCHBILL_VERSION}", "Accept-Encoding": "identity"},
+        )
+
+    def _close(self):
+        if self.pid == os.getpid():
+            asyncio.run_coroutine_threadsafe(self.session.close(), self.loop).result(CONNECT_SECONDS)
+
+    async def call(self, method, url, data, headers, seconds):
+        limits = aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds))
+        async with self.session.request(
+            method, url, data=data, headers=headers, timeout=limits, allow_redirects=False
+        ) as response:
+            body = b""
+            while len(body) < BODY_BYTES and (part := await response.content.read(BODY_BYTES - len(body))):
+                body += part
+            if not response.content.at_eof():
+                response.close()  # the rest of a long answer is not worth the connection
+            return Reply(response.status, response.headers, body)
+
+
+_clients = {}
+_lock = threading.Lock()
+
+
+def _forget():
+    """Start anew in a forked child: threads and loops do not survive a fork, and the lock may be held."""
+    global _lock
+    _lock = threading.Lock()
+    _clients.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def _client():
+    client = _clients.get(os.getpid())
+    if client is None:
+        with _lock:
+            client = _clients.get(os.getpid())
+            if client is None:
+                client = _clients[os.getpid()] = _Client()
+    return client
+
+
+def _call(method, url, *, data, headers, timeout):
+    parsed, shown = _parsed(url), _shown(url)
+    # A literal private address needs no try; a name is judged when it is connected to.
+    if problem := problem_with(url):
+        raise SendError(problem, permanent=True)
+    client = _client()
+    future = asyncio.run_coroutine_threadsafe(client.call(method, parsed, data, headers, timeout), client.loop)
+    try:
+        # The loop keeps the time; the rest is a net for a loop that is stuck.
+        reply = future.result(timeout + CONNECT_SECONDS)
+    except (TimeoutError, concurrent.futures.TimeoutError):
+        future.cancel()
+        raise SendError(f"{shown} did not answer within {timeout} s.") from None
+    except aiohttp.InvalidURL:
+        raise SendError(f"“{shown}” is not a web address. Check how it is written.", permanent=True) from None
+    except (aiohttp.ClientError, OSError) as error:
+        if REFUSED in str(error):
+            raise SendError(_refusal(url), permanent=True) from None
+        raise SendError(f"{shown} could not be reached: {error or type(error).__name__}.") from None
+    except ValueError as error:  # a header value with a line break, for example
+        raise SendError(f"The request to {shown} could not be built: {error}.", permanent=True) from None
+    if reply.status in RETRY_AFTER_STATUSES:
+        raise SendError(
+            f"{shown} answered {reply.status}.",
+            retry_after=retry_after(reply.headers.get("Retry-After", "")),
+            status=reply.status,
+        )
+    return reply
+
+
+def retry_after(text, *, now=None):
+    """Seconds that a Retry-After header asks for: a number, or a date (RFC 9110). None when it says nothing."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return int(text[:9])
+    try:
+        then = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0, round(then.timestamp() - (time.time() if now is None else now.timestamp())))

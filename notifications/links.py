@@ -1,0 +1,86 @@
+"""Signed links in messages: one tap, no sign-in, once.
+
+A link carries the notification's uuid, a verb, and a MAC over both. Whether it is expired or used is in the row. A GET
+shows a page and only a POST acts: mail scanners open every link.
+"""
+
+import base64
+import binascii
+import datetime
+import hmac
+import uuid
+
+from django.conf import settings
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from core.errors import Gone, NotFound
+from notifications.models import Notification
+
+MAC_BYTES = 16  # 128 bits; a shorter link survives the line breaks of SMS and plain mail
+SALT = "notifications.links"
+INSTEAD = "Log in and open the incident from the dashboard."
+
+
+def token(notification_uuid, verb):
+    """The signed text for this notification and verb. The same each time, so a retry carries the same link."""
+    payload = notification_uuid.bytes + verb.encode()
+    mac = _mac(payload, settings.SECRET_KEY)
+    return base64.urlsafe_b64encode(mac + payload).rstrip(b"=").decode()
+
+
+def url(notification_uuid, verb):
+    """The address to put into a message."""
+    return f"{settings.PUBLIC_URL}/l/{token(notification_uuid, verb)}"
+
+
+def read(text):
+    """Return the (uuid, verb) that a token carries. Raises NotFound when we did not sign it."""
+    try:
+        data = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise _forged() from None
+    mac, payload = data[:MAC_BYTES], data[MAC_BYTES:]
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    genuine = [constant_time_compare(mac, _mac(payload, key)) for key in keys]
+    if len(payload) <= 16 or not any(genuine):
+        raise _forged()
+    return uuid.UUID(bytes=payload[:16]), payload[16:].decode()
+
+
+def verb_of(text):
+    """The verb that a token carries. Raises NotFound when we did not sign it."""
+    return read(text)[1]
+
+
+def open_link(text, *, now):
+    """Return the notification of a link that may be used. Raises NotFound (forged) or Gone (expired, used)."""
+    notification_uuid, _ = read(text)
+    notification = Notification.objects.select_related("user").filter(uuid=notification_uuid).first()
+    if notification is None:
+        raise NotFound(f"The message of this link was deleted. {INSTEAD}", code="forged_link")
+    if notification.link_used_at is not None:
+        used_at = notification.link_used_at.astimezone(datetime.UTC)
+        raise Gone(f"This link was already used, on {used_at:%d %B at %H:%M} UTC. {INSTEAD}", code="used_link")
+    if notification.link_expires_at is None or notification.link_expires_at <= now:
+        raise Gone(f"This link has expired. {INSTEAD}", code="expired_link")
+    return notification
+
+
+def use(notification_pk, *, now):
+    """Use the link up. True for the first caller only, and only before it expires."""
+    return bool(
+        Notification.objects.filter(pk=notification_pk, link_used_at=None, link_expires_at__gt=now).update(
+            link_used_at=now
+        )
+    )
+
+
+def _forged():
+    return NotFound(
+        f"This link is not one of ours, or it was cut off on the way. Copy the whole link. {INSTEAD}",
+        code="forged_link",
+    )
+
+
+def _mac(payload, key):
+    return hmac.digest(salted_hmac(SALT, b"", secret=key, algorithm="sha256").digest(), payload, "sha256")[:MAC_BYTES]
