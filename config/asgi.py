@@ -8,8 +8,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 pages = get_asgi_application()  # first: it sets Django up, and what follows needs models
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
+
+from alerts import ingest  # noqa: E402
+from alerts.door import Door  # noqa: E402
 from incidents.live import socket  # noqa: E402
 
-from alerts.door import Door  # noqa: E402
-
-application = ProtocolTypeRouter({"http": Door(pages), "websocket": socket})
+application = ProtocolTypeRouter({"http": Door(pages, decide=ingest.decide_ids), "websocket": socket})
