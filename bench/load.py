@@ -5,8 +5,13 @@ import time
 
 
 def request(path, body, host="127.0.0.1"):
-    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"Host: {host}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 async def post_all(port, requests, *, connections=32):
@@ -75,7 +80,7 @@ class Sink:
         """Wait until all of these pages arrived or the time is up; returns those that did not."""
         deadline = time.monotonic() + seconds
         names = set(names)
-        while (missing := names - self.arrived.keys()) and time.monotonic() < deadline:
+        while (missing := names - self.arrived.keys()) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return missing
 

@@ -86,9 +86,15 @@ TEMPLATES = [
 
 # --- database -------------------------------------------------------------------------------------------------
 DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.url(WATCHBILL_HOME)
-DATABASES = {"default": environ.Env.db_url_config(DATABASE_URL)}
-DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
+try:
+    DATABASES = {"default": environ.Env.db_url_config(DATABASE_URL, engine="django.db.backends.postgresql")}
+except ValueError:  # nothing can be loaded without it, so not even a system check
+    raise SystemExit(
+        "DATABASE_URL is not an address of PostgreSQL: "
+        "write it as postgres://user:password@host:5432/name, or unset it."
+    ) from None
 DATABASES["default"].setdefault("OPTIONS", {})
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 if ROLE == "web":
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["OPTIONS"]["pool"] = {
@@ -98,7 +104,6 @@ if ROLE == "web":
     }
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- cache and queue ------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """Rows that every process shares: who is alive, what was counted."""
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.utils import timezone
 
 
 class Pulse(models.Model):
@@ -53,3 +55,24 @@ class DueRow(models.Model):
 
     class Meta:
         abstract = True
+
+
+class IdempotencyKey(models.Model):
+    """An answer that is kept, so that a request sent twice acts once. See `core.idempotency`."""
+
+    key = models.CharField(max_length=255)
+    route = models.CharField(max_length=255, help_text="The address that was posted to.")
+    principal = models.CharField(max_length=100, help_text="Who posted: a key of somebody else is another key.")
+    request_hash = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField()
+    response = models.JSONField(encoder=DjangoJSONEncoder)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        verbose_name = "idempotency key"
+        constraints = [
+            models.UniqueConstraint(fields=["principal", "route", "key"], name="one_answer_per_idempotency_key")
+        ]
+
+    def __str__(self):
+        return f"{self.key} at {self.route}"

@@ -72,9 +72,9 @@ class Ticker:
             async_task(kind.task)
         if clock - self._canary_at >= CANARY_SECONDS:
             self._canary_at = clock
-            # A canary flies to any cluster, so there is one for each that lived lately.
+            # A canary flies to any cluster, so there are two for each that lived lately.
             alive = WorkerBeat.objects.filter(beat_at__gt=now - dt.timedelta(minutes=1)).count()
-            for _ in range(max(1, alive)):
+            for _ in range(2 * max(1, alive)):
                 async_task("core.tasks.canary")
         if clock - self._housekeeping_at >= HOUSEKEEPING_SECONDS:
             self._housekeeping_at = clock

@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from django.core.cache import cache
 
 from accounts.models import Role
 from tests import factories
@@ -40,6 +41,8 @@ def quick_settings(settings):
     """Nothing leaves the process, and passwords cost nothing."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    cache.clear()
+    settings.STATIC_ROOT = None  # nothing was collected, and WhiteNoise would warn
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 

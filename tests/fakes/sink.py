@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import threading
+import time
 
 from aiohttp import web
 
@@ -13,6 +14,7 @@ class Request:
     path: str
     headers: dict
     body: bytes
+    at: float
 
 
 class Sink:
@@ -59,7 +61,7 @@ class Sink:
 
     async def _answer(self, request):
         body = await request.read()
-        self.requests.append(Request(request.path_qs, dict(request.headers), body))
+        self.requests.append(Request(request.path_qs, dict(request.headers), body, time.time()))
         what = request.match_info["path"].split("/")[0]
         if what == "slow":
             await asyncio.sleep(float(request.query.get("seconds", "2")))
