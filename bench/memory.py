@@ -15,7 +15,7 @@ def main():
         house.worker() as worker,
         house.ticker() as ticker,
     ):
-        time.sleep(8)
+        time.sleep(15)
         for _ in range(5):
             urllib.request.urlopen(f"http://127.0.0.1:{web_port}/login", timeout=10).read()
         time.sleep(5)
