@@ -68,6 +68,12 @@ def test_an_alert_becomes_a_mail_whose_link_acknowledges(house, service, integra
     assert incident.timeline.filter(kind="acknowledged", via="link").exists()
 
 
+def test_with_redis_as_the_queue_a_page_goes_out_the_same_way(redis_house, integration, mails):
+    url = f"{redis_house.base_url}/in/generic/{integration('generic')}"
+    assert post(url, {"title": "Checkout is down", "severity": "critical", "dedup_key": "checkout"})[0] == 202
+    wait_until(lambda: mails.mails, 15, "the mail arrives")
+
+
 def test_fifty_concurrent_posts_of_one_key_are_one_alert_and_one_incident(house, integration):
     url = f"{house.base_url}/in/generic/{integration('generic')}"
     answers, barrier = [], threading.Barrier(50)

@@ -1,0 +1,65 @@
+"""Durable work: claim, lease, fencing token."""
+
+import datetime as dt
+import threading
+
+import pytest
+from django.db import connection
+
+from core import due
+from notifications.models import Notification
+from tests import factories
+
+LEASE = dt.timedelta(seconds=60)
+
+
+def ready(now):
+    return Notification.objects.filter(due_at__lte=now).order_by("due_at")
+
+
+def test_a_claim_leases_the_row_so_that_nobody_else_finds_it_due(db, now):
+    row = factories.NotificationFactory()
+    (mine,) = due.claim(ready(now), now=now, lease=LEASE, limit=10)
+    assert mine.pk == row.pk and mine.lease_until == now + LEASE and mine.attempts == 1
+    assert due.claim(ready(now), now=now, lease=LEASE, limit=10) == []
+
+
+def test_an_expired_lease_makes_the_row_due_again_under_a_new_token(db, now):
+    factories.NotificationFactory()
+    (first,) = due.claim(ready(now), now=now, lease=LEASE, limit=10)
+    (second,) = due.claim(ready(now + LEASE), now=now + LEASE, lease=LEASE, limit=10)
+    assert second.pk == first.pk and second.attempts == 2
+    assert not due.held(Notification, pk=first.pk, token=first.lease_token).exists()
+    assert due.held(Notification, pk=first.pk, token=second.lease_token).exists()
+
+
+def test_a_claim_keeps_the_order_it_was_asked_for_and_its_limit(db, now):
+    late = factories.NotificationFactory(due_at=now)
+    early = factories.NotificationFactory(due_at=now - LEASE)
+    factories.NotificationFactory(due_at=now + LEASE)
+    assert [row.pk for row in due.claim(ready(now), now=now, lease=LEASE, limit=10)] == [early.pk, late.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ten_workers_share_the_rows_without_waiting_and_without_doubles(now):
+    factories.NotificationFactory.create_batch(100)
+    barrier, claimed = threading.Barrier(10), []
+
+    def work():
+        try:
+            barrier.wait(timeout=10)
+            while rows := due.claim(ready(now), now=now, lease=LEASE, limit=3):
+                claimed.extend(row.pk for row in rows)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(claimed) == len(set(claimed)) == 100
+
+
+def test_every_kind_of_durable_work_is_registered():
+    assert {"events", "escalations", "deliveries"} <= due.kinds().keys()
