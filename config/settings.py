@@ -4,6 +4,7 @@ Every name is explained in docs/configuration.md. The defaults start the program
 """
 
 import os
+import zoneinfo
 from pathlib import Path
 
 import environ
@@ -11,7 +12,21 @@ import environ
 from core import embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
+
+
+class Env(environ.Env):
+    """The environment; a value that cannot be read ends the start with a sentence. System checks judge the rest."""
+
+    def get_value(self, var, *args, **kwargs):
+        try:
+            return super().get_value(var, *args, **kwargs)
+        except ValueError as error:
+            raise SystemExit(
+                f"{var} is “{os.environ.get(var, '')}”, which cannot be read ({error}): correct it, or unset it."
+            ) from None
+
+
+env = Env()
 
 WATCHBILL_VERSION = "0.1.0"
 WATCHBILL_HOME = Path(env.str("WATCHBILL_HOME", default="") or BASE_DIR / "var").resolve()
@@ -210,6 +225,8 @@ SPECTACULAR_SETTINGS = {
 # --- pages ----------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+if TIME_ZONE not in zoneinfo.available_timezones():  # Django would end in a traceback before any check runs
+    raise SystemExit(f"TIME_ZONE is “{TIME_ZONE}”, which is not a time zone: write it like Europe/Berlin, or unset it.")
 USE_TZ = True
 USE_I18N = False
 STATIC_URL = "/static/"
@@ -219,7 +236,13 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
-UNFOLD = {"SITE_TITLE": "Watchbill", "SITE_HEADER": "Watchbill", "SITE_URL": "/"}
+UNFOLD = {
+    "SITE_TITLE": SITE_NAME,
+    "SITE_HEADER": SITE_NAME,
+    "SITE_URL": "/",
+    "SIDEBAR": {"show_search": True, "navigation": "config.admin_menu.navigation"},
+    "DASHBOARD_CALLBACK": "config.admin_menu.dashboard",
+}
 
 # --- log ------------------------------------------------------------------------------------------------------
 LOGGING = {

@@ -27,6 +27,7 @@ import environ
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command, get_commands
+from django.core.management.base import SystemCheckError
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 
@@ -100,6 +101,17 @@ def check_database(*, is_embedded):
         connection.ensure_connection()
     except (DatabaseError, InterfaceError, ImproperlyConfigured, UnicodeError) as error:
         raise Refused(unreachable(str(error), is_embedded=is_embedded)) from error
+
+
+def check_settings():
+    """Raise Refused, with the sentences of the system checks, when a setting is wrong."""
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            call_command("check")
+    except SystemCheckError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = [line for line in lines if line.startswith(("?:", "HINT:")) or ": (" in line]
+        raise Refused(" ".join(told or lines)) from error
 
 
 def unreachable(error, *, is_embedded):
@@ -334,6 +346,7 @@ class Supervisor:
         # A lost server must not hold up the look at the children for minutes.
         connection.settings_dict["OPTIONS"] |= {"connect_timeout": 5, "tcp_user_timeout": 5000}
         check_database(is_embedded=self.is_embedded)
+        check_settings()
         with connection.cursor() as cursor:  # another machine may start on the same database
             cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
         executor = MigrationExecutor(connection)

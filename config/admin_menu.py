@@ -1,0 +1,175 @@
+"""The menu of the admin, in the words of the floors, and its front page: what needs somebody's attention.
+
+The skin finds both by their dotted names; see UNFOLD in the settings.
+"""
+
+import dataclasses
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Count, Exists, OuterRef, Q
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Role, User
+from alerts.models import InboundEvent, Integration
+from catalog.models import Service
+from notifications.models import Alarm, ContactMethod
+from oncall import lookup
+from oncall.models import EscalationPolicy, Schedule
+
+# (title, [(model, icon)]); the icons are names of Material Symbols, which the skin brings.
+GROUPS = [
+    ("People", [("accounts.user", "person"), ("accounts.team", "groups"), ("accounts.apikey", "key")]),
+    (
+        "On call",
+        [
+            ("oncall.schedule", "calendar_month"),
+            ("oncall.override", "event_repeat"),
+            ("oncall.escalationpolicy", "escalator_warning"),
+        ],
+    ),
+    ("Services", [("catalog.service", "deployed_code")]),
+    (
+        "Alerts in",
+        [
+            ("alerts.integration", "input"),
+            ("alerts.inboundevent", "inbox"),
+            ("alerts.alert", "notification_important"),
+        ],
+    ),
+    ("Incidents", [("incidents.incident", "emergency"), ("incidents.timelineentry", "timeline")]),
+    (
+        "Notifications",
+        [
+            ("notifications.contactmethod", "contact_phone"),
+            ("notifications.notificationrule", "rule"),
+            ("notifications.notification", "outgoing_mail"),
+            ("notifications.attempt", "send"),
+        ],
+    ),
+    (
+        "Operation",
+        [
+            ("notifications.alarm", "warning"),
+            ("core.pulse", "ecg_heart"),
+            ("core.workerbeat", "engineering"),
+            ("core.counter", "123"),
+            ("django_q.failure", "error"),
+            ("django_q.ormq", "pending"),
+            ("core.idempotencykey", "repeat_one"),
+            ("alerts.seensignature", "signature"),
+            ("admin.logentry", "history"),
+        ],
+    ),
+]
+MOST = 10
+
+
+def navigation(request):
+    """The sidebar. What waits for an admin has its number beside it."""
+    waiting = {
+        "notifications.alarm": Alarm.objects.filter(cleared_at=None).count(),
+        "alerts.inboundevent": InboundEvent.objects.filter(state=InboundEvent.State.POISON).count(),
+    }
+    titles = {model._meta.label_lower: model._meta.verbose_name_plural for model in admin.site._registry}
+    front = {"title": "Attention", "icon": "home", "link": reverse("admin:index")}
+    groups = [{"items": [front]}]
+    for title, models in GROUPS:
+        items = []
+        for label, icon in models:
+            name = titles[label]
+            item = {"title": name[0].upper() + name[1:], "icon": icon}
+            item["link"] = reverse(f"admin:{label.replace('.', '_')}_changelist")
+            if waiting.get(label):
+                item["badge"] = str(waiting[label])
+            items.append(item)
+        groups.append({"title": title, "items": items})
+    return groups
+
+
+@dataclasses.dataclass(frozen=True)
+class Matter:
+    """Something to look at: a sentence, and where to do something about it."""
+
+    text: str
+    url: str
+
+
+def dashboard(request, context):
+    """Add what needs attention to the front page."""
+    context["matters"] = matters(timezone.now())
+    return context
+
+
+def matters(now):
+    """What would keep somebody from being paged, most urgent first."""
+    return [
+        *_alarms(),
+        *_given_up_events(),
+        *_services_without_policy(),
+        *_policies_that_call_nobody(),
+        *_schedules_with_nobody(now),
+        *_people_out_of_reach(),
+        *_nothing_sends_alerts(),
+        *_mail(),
+    ]
+
+
+def _alarms():
+    for alarm in Alarm.objects.filter(cleared_at=None)[:MOST]:
+        yield Matter(alarm.text, reverse("admin:notifications_alarm_change", args=[alarm.pk]))
+
+
+def _given_up_events():
+    count = InboundEvent.objects.filter(state=InboundEvent.State.POISON).count()
+    if count:
+        url = reverse("admin:alerts_inboundevent_changelist") + f"?state__exact={InboundEvent.State.POISON}"
+        yield Matter(f"Events that were accepted and given up: {count}. Nobody was paged for them.", url)
+
+
+def _services_without_policy():
+    default = EscalationPolicy.objects.filter(team=OuterRef("team"), is_team_default=True)
+    lost = Service.objects.filter(policy=None).exclude(lifecycle=Service.Lifecycle.ARCHIVED).exclude(Exists(default))
+    for service in lost.select_related("team")[:MOST]:
+        text = f"{service} calls nobody: it has no policy, and {service.team} has no default policy."
+        yield Matter(text, reverse("admin:catalog_service_change", args=[service.pk]))
+
+
+def _policies_that_call_nobody():
+    for policy in EscalationPolicy.objects.annotate(targets=Count("levels__targets")).filter(targets=0)[:MOST]:
+        text = f"The policy {policy} calls nobody: no level of it has a target."
+        yield Matter(text, reverse("admin:oncall_escalationpolicy_change", args=[policy.pk]))
+
+
+def _schedules_with_nobody(now):
+    used = list(Schedule.objects.filter(policy_targets__isnull=False).distinct())
+    people = lookup.who_many([one.pk for one in used], at=now)
+    for schedule in [one for one in used if people.get(one.pk) is None][:MOST]:
+        text = f"Nobody is on call in {schedule}, and a policy calls it."
+        yield Matter(text, reverse("admin:oncall_schedule_change", args=[schedule.pk]))
+
+
+def _people_out_of_reach():
+    usable = ContactMethod.objects.filter(user=OuterRef("pk"), verified_at__isnull=False, disabled_reason="")
+    is_called = Q(policy_targets__isnull=False) | Q(rotations__isnull=False) | Q(role=Role.ADMIN)
+    people = User.objects.filter(is_called, is_active=True).exclude(Exists(usable)).distinct()
+    for user in people[:MOST]:
+        text = f"{user} is to be paged and has no verified address."
+        yield Matter(text, reverse("admin:accounts_user_change", args=[user.pk]))
+    gone = User.objects.filter(Q(policy_targets__isnull=False) | Q(rotations__isnull=False), is_active=False)
+    for user in gone.distinct()[:MOST]:
+        text = f"{user} is deactivated and still in a rotation or a policy. Put somebody else there."
+        yield Matter(text, reverse("admin:accounts_user_change", args=[user.pk]))
+
+
+def _nothing_sends_alerts():
+    if not Integration.objects.filter(is_enabled=True).exists():
+        text = "No integration is enabled, so alerts come in by the API and by routing keys only."
+        yield Matter(text, reverse("admin:alerts_integration_changelist"))
+
+
+def _mail():
+    if not settings.EMAIL_URL:
+        text = f"EMAIL_URL is not set: mails become files in {settings.MAIL_DIR}. See docs/configuration.md."
+        yield Matter(text, reverse("admin:notifications_contactmethod_changelist"))

@@ -1,0 +1,90 @@
+"""Words that every page needs: times and spans. `static/js/times.js` says the same words and keeps them fresh."""
+
+import datetime as dt
+import zoneinfo
+
+from django import template
+from django.conf import settings
+from django.utils import timezone
+from django.utils.html import format_html
+
+register = template.Library()
+
+LATE_SECONDS = 30  # what is due is done within seconds; later than this something is wrong
+
+
+def words(seconds):
+    """A span in two units at most: 42 s, 3 m 10 s, 2 h 14 m, 3 d 4 h."""
+    seconds = max(0, int(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} m {seconds % 60} s"
+    if seconds < 86400:
+        return f"{seconds // 3600} h {seconds % 3600 // 60} m"
+    return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
+
+
+def relative(style, at, now):
+    """How far `at` is from `now`: as an age ("3 m 10 s"), "3 m 10 s ago", or "in 3 m 10 s", "now", "3 m 10 s late"."""
+    gone = (now - at).total_seconds()
+    if style == "in":
+        if gone <= -1:
+            return f"in {words(-gone)}"
+        return "now" if gone < LATE_SECONDS else f"{words(gone)} late"
+    return words(gone) if style == "age" else f"{words(gone)} ago"
+
+
+def _zone(context):
+    """The reader's time zone: `zone` of the page, else that of who is signed in, else the site's."""
+    user = getattr(context.get("request"), "user", None)
+    name = context.get("zone") or getattr(user, "time_zone", "") or settings.TIME_ZONE
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        return dt.UTC
+
+
+@register.simple_tag(takes_context=True)
+def since(context, at, style="ago"):
+    """A relative time that the page keeps fresh, with the absolute one in its title. `style` is ago, age or in."""
+    if at is None:
+        return ""
+    return format_html(
+        '<time datetime="{}" title="{}" data-relative="{}">{}</time>',
+        at.astimezone(dt.UTC).isoformat(timespec="seconds"),
+        f"{at.astimezone(_zone(context)):%a %d %b %Y, %H:%M:%S %Z}",
+        style,
+        relative(style, at, context.get("now") or timezone.now()),
+    )
+
+
+@register.simple_tag(takes_context=True)
+def clock(context, at, form="time"):
+    """An absolute time in the reader's zone. `form` is `time` (03:37:12) or `day` (Mon 24 Nov, 09:00 CET)."""
+    if at is None:
+        return ""
+    local = at.astimezone(_zone(context))
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        at.astimezone(dt.UTC).isoformat(timespec="seconds"),
+        f"{local:%a %d %b %Y, %H:%M:%S %Z}",
+        f"{local:%a %d %b, %H:%M %Z}" if form == "day" else f"{local:%H:%M:%S}",
+    )
+
+
+@register.simple_tag(takes_context=True)
+def date(context, at):
+    """The day in the reader's zone, for headings between times."""
+    return f"{at.astimezone(_zone(context)):%a %d %B %Y}"
+
+
+@register.filter
+def span(seconds):
+    """Seconds in words; a dash when there are none."""
+    return "–" if seconds is None else words(seconds)
+
+
+@register.simple_tag
+def site_name():
+    return settings.SITE_NAME

@@ -1,0 +1,77 @@
+"""Incidents and their timeline, to look at. They are driven on their own pages, by the API and by replies."""
+
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
+
+from core.admin import ReadOnlyAdmin, ReadOnlyInline, display
+from incidents.models import Incident, TimelineEntry
+
+SEVERITY_COLOURS = {"Critical": "danger", "High": "warning", "Medium": "info", "Low": "success", "Info": "success"}
+
+
+class TimelineInline(ReadOnlyInline):
+    model = TimelineEntry
+    fields = ("at", "kind", "text", "by", "via")
+    ordering = ("id",)
+    verbose_name_plural = "timeline"
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).select_related("by", "incident")
+
+
+@admin.register(Incident)
+class IncidentAdmin(ReadOnlyAdmin):
+    inlines = (TimelineInline,)
+    list_display = ("number", "title", "service", "severity_label", "priority", "status", "assignee", "triggered_at")
+    list_display_links = ("number", "title")
+    list_filter = ("status", "severity", "priority", "team", "service")
+    list_select_related = ("service", "team", "assignee")
+    search_fields = ("=number", "title", "service__name")
+    date_hierarchy = "triggered_at"
+    readonly_fields = ("severity_label", "pages")
+    fieldsets = (
+        (
+            None,
+            {"fields": ("title", "description", "service", "team", "severity_label", "priority", "urgency", "status")},
+        ),
+        ("Who has it", {"fields": ("assignee", "acknowledged_by", "resolved_by", "resolution_note", "pages")}),
+        ("When", {"fields": ("triggered_at", "acknowledged_at", "resolved_at", "closed_at")}),
+        (
+            "Escalation",
+            {
+                "fields": (
+                    "next_escalation_at",
+                    "escalation_level",
+                    "escalation_round",
+                    "page_number",
+                    "policy",
+                )
+            },
+        ),
+    )
+
+    @display(description="severity", ordering="severity", label=SEVERITY_COLOURS)
+    def severity_label(self, obj):
+        return obj.get_severity_display()
+
+    @admin.display(description="messages")
+    def pages(self, obj):
+        url = f"{reverse('admin:notifications_notification_changelist')}?{urlencode({'q': obj.topic})}"
+        return format_html('<a href="{}" class="text-link">All messages about this incident</a>', url)
+
+
+@admin.register(TimelineEntry)
+class TimelineEntryAdmin(ReadOnlyAdmin):
+    list_display = ("at", "incident", "kind", "text", "by", "via")
+    list_display_links = ("at", "text")
+    list_filter = ("kind", "via")
+    list_select_related = ("incident", "by")
+    search_fields = ("text", "=incident__number", "by__name", "by__email")
+    date_hierarchy = "at"
+    fieldsets = (
+        (None, {"fields": ("incident", "kind", "at", "by", "via", "text")}),
+        ("Reasons", {"fields": ("data", "recorded_at")}),
+    )

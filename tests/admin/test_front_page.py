@@ -1,0 +1,87 @@
+"""The front page names what would keep somebody from being paged, and the menu knows every page."""
+
+import datetime as dt
+
+import pytest
+from django.contrib import admin
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from alerts.models import InboundEvent
+from config import admin_menu
+from notifications.models import Alarm
+from tests import factories
+
+
+@pytest.fixture
+def all_well(settings, service, ada):
+    """A house in which nothing needs attention."""
+    settings.EMAIL_URL = "smtp://mail.example.com"
+    factories.ContactMethodFactory(user=ada)
+    factories.IntegrationFactory(service=service)
+
+
+def told():
+    return [matter.text for matter in admin_menu.matters(timezone.now())]
+
+
+def test_nothing_needs_attention(all_well):
+    assert told() == []
+
+
+def test_a_service_without_a_policy_is_told(all_well, service):
+    service.policy = None
+    service.save()
+    assert told() == ["Checkout calls nobody: it has no policy, and Shop has no default policy."]
+    service.lifecycle = "archived"
+    service.save()
+    assert told() == []
+
+
+def test_a_policy_without_targets_is_told(all_well, service):
+    service.policy.levels.all().delete()
+    assert told() == ["The policy Shop calls nobody: no level of it has a target."]
+
+
+def test_a_schedule_with_nobody_on_call_is_told_when_a_policy_calls_it(all_well, team):
+    schedule = factories.ScheduleFactory(name="Nights", team=team)
+    assert told() == []
+    factories.EscalationPolicyFactory(team=team, calls=[schedule])
+    assert told() == ["Nobody is on call in Nights, and a policy calls it."]
+
+
+def test_a_person_who_cannot_be_reached_is_told(all_well, bob):
+    bob.contact_methods.update(disabled_reason="gone")
+    assert told() == ["Bob is to be paged and has no verified address."]
+
+
+def test_a_deactivated_person_in_a_policy_is_told(all_well, bob):
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+    assert told() == ["Bob is deactivated and still in a rotation or a policy. Put somebody else there."]
+
+
+def test_alarms_and_given_up_events_are_told_and_counted_in_the_menu(all_well, service, browser):
+    now = timezone.now()
+    Alarm.objects.create(key="a", text="The mail server is down.", raised_at=now, last_at=now)
+    Alarm.objects.create(key="b", text="Over.", raised_at=now, last_at=now, cleared_at=now + dt.timedelta(1))
+    InboundEvent.objects.create(source="generic", scope="x", body=b"{}", state=InboundEvent.State.POISON)
+    assert told() == [
+        "The mail server is down.",
+        "Events that were accepted and given up: 1. Nobody was paged for them.",
+    ]
+    badges = {item["title"]: item.get("badge") for group in admin_menu.navigation(None) for item in group["items"]}
+    assert (badges["Alarms"], badges["Inbound events"], badges["Users"]) == ("1", "1", None)
+
+
+def test_the_front_page_shows_them(browser, settings):
+    settings.UNFOLD = {**settings.UNFOLD, "DASHBOARD_CALLBACK": "config.admin_menu.dashboard"}
+    settings.UNFOLD["SIDEBAR"] = {"navigation": "config.admin_menu.navigation"}
+    page = browser.get(reverse("admin:index")).content.decode()
+    assert "No integration is enabled" in page
+    assert reverse("admin:oncall_schedule_changelist") in page
+
+
+def test_the_menu_has_every_page_once():
+    named = [label for _, models in admin_menu.GROUPS for label, _ in models]
+    assert sorted(named) == sorted(model._meta.label_lower for model in admin.site._registry)

@@ -1,0 +1,80 @@
+"""Integrations: the key is shown once, and the page says how to set the sender up."""
+
+import re
+
+import pytest
+from django.urls import reverse
+
+from alerts.keys import digest
+from alerts.models import Integration, sources
+from tests import factories
+
+
+@pytest.fixture(autouse=True)
+def public_url(settings):
+    settings.PUBLIC_URL = "https://oncall.example.com"
+
+
+def page_of(integration):
+    return reverse("admin:alerts_integration_change", args=[integration.pk])
+
+
+def new_integration(service, **fields):
+    fields = {"name": "Scripts", "source": "generic", "service": service.pk, "default_severity": "high", **fields}
+    return fields | {"is_enabled": "on", "may_choose_service": "on"}
+
+
+@pytest.mark.parametrize("source", sorted(sources.classes()))
+def test_the_key_and_the_address_are_shown_once(browser, said, service, source):
+    response = browser.post(reverse("admin:alerts_integration_add"), new_integration(service, source=source))
+    assert response.status_code == 302, response.context["adminform"].form.errors
+    integration = Integration.objects.get()
+    text = said(response)
+    key = re.search(r"Key: <code[^>]*>([^<]+)<", text)[1]
+    assert integration.key_hash == digest(key)
+    assert integration.key_last4 == key[-4:]
+    assert f"https://oncall.example.com/in/{source}/{key}" in text
+    assert "{url}" not in text
+    assert key in browser.get(response.url).content.decode()
+    page = browser.get(page_of(integration)).content.decode()
+    assert key not in page
+    assert integration.key_hash not in page
+    assert "{url}" not in page
+
+
+def test_saving_an_integration_keeps_its_key(browser, fields_of, said):
+    integration = factories.IntegrationFactory()
+    response = browser.post(page_of(integration), fields_of(page_of(integration)) | {"name": "Other"})
+    assert "Key:" not in said(response)
+    saved = Integration.objects.get()
+    assert (saved.name, saved.key_hash) == ("Other", digest(integration.key))
+
+
+def test_a_new_key_replaces_the_old_one(browser, said):
+    integration = factories.IntegrationFactory()
+    url = reverse("admin:alerts_integration_do", args=[integration.pk, "new_key"])
+    assert "The old key stops working" in browser.get(url).content.decode()
+    assert Integration.objects.get().key_hash == digest(integration.key)
+    text = said(browser.post(url))
+    key = re.search(r"Key: <code[^>]*>([^<]+)<", text)[1]
+    assert Integration.objects.get().key_hash == digest(key) != digest(integration.key)
+
+
+def test_a_signing_secret_is_never_sent_back(browser, fields_of):
+    integration = factories.IntegrationFactory(signing_secret="hush hush")
+    url = page_of(integration)
+    assert "hush hush" not in browser.get(url).content.decode()
+    data = fields_of(url) | {"signing_secret": ""}
+    browser.post(url, data)
+    assert Integration.objects.get().signing_secret == "hush hush", "empty keeps it"
+    browser.post(url, data | {"signing_secret": "louder"})
+    assert Integration.objects.get().signing_secret == "louder"
+    browser.post(url, data | {"remove_secret": "on"})
+    assert Integration.objects.get().signing_secret == ""
+
+
+def test_a_service_lists_its_integrations(browser):
+    integration = factories.IntegrationFactory(name="Scripts")
+    page = browser.get(reverse("admin:catalog_service_change", args=[integration.service_id])).content.decode()
+    assert "Scripts" in page
+    assert page_of(integration) in page

@@ -1,0 +1,371 @@
+"""Every page of the admin opens, costs a constant number of queries, and says in words what it refuses."""
+
+import datetime as dt
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+from django_q.models import Failure, OrmQ
+from django_q.signing import SignedPackage
+
+from accounts.models import ApiKey, Membership, Team, User
+from alerts.models import Alert, InboundEvent, Integration, SeenSignature
+from catalog.models import Service
+from core.models import Counter, IdempotencyKey, Pulse, WorkerBeat
+from incidents.models import Incident, TimelineEntry
+from notifications.models import Alarm, Attempt, ContactMethod, Notification, NotificationRule
+from oncall.models import EscalationPolicy, Layer, Level, Override, Participant, Schedule, Target
+from tests import factories
+
+# Edited on the page of what they belong to.
+PARTS = {Membership, Layer, Participant, Level, Target}
+OURS = {"core", "accounts", "notifications", "oncall", "catalog", "incidents", "alerts"}
+
+
+def an_event(number=1, **fields):
+    fields = {"state": InboundEvent.State.POISON, "error": "KeyError: 'title'", "attempts": 8, **fields}
+    integration = factories.IntegrationFactory()
+    return InboundEvent.objects.create(
+        source="generic",
+        scope=f"integration:{integration.pk}",
+        integration=integration,
+        service=integration.service,
+        body=b'{"title": "Disk full"}',
+        headers={"content-type": "application/json"},
+        result=[{"outcome": "opened"}],
+        **fields,
+    )
+
+
+def an_alarm(number=1):
+    return Alarm.objects.create(
+        key=f"event:{number}", text="Nobody was paged.", raised_at=factories.NOW, last_at=factories.NOW
+    )
+
+
+def a_schedule(number=1):
+    return factories.ScheduleFactory(people=[factories.UserFactory(), factories.UserFactory()])
+
+
+def a_policy(number=1):
+    return factories.EscalationPolicyFactory(calls=[a_schedule(), factories.UserFactory()])
+
+
+def an_incident(number=1):
+    incident = factories.IncidentFactory()
+    user = factories.UserFactory()
+    factories.TimelineEntryFactory(incident=incident, by=user, data={"why": "because"})
+    factories.AlertFactory(incident=incident, service=incident.service)
+    return incident
+
+
+def an_alert(number=1):
+    return factories.AlertFactory(integration=factories.IntegrationFactory(), incident=factories.IncidentFactory())
+
+
+def a_log_entry(number=1):
+    return LogEntry.objects.create(
+        user=factories.UserFactory(),
+        content_type=ContentType.objects.get_for_model(Team),
+        object_id="1",
+        object_repr="Shop",
+        action_flag=CHANGE,
+    )
+
+
+def a_failure(number=1):
+    now = timezone.now()
+    return Failure.objects.create(
+        id=f"{number:032}",
+        name=f"task {number}",
+        func="core.tasks.canary",
+        started=now,
+        stopped=now,
+        success=False,
+        result="Traceback",
+    )
+
+
+def a_wake_up(number=1):
+    payload = SignedPackage.dumps({"id": f"{number:032}", "name": f"wake {number}", "func": "core.tasks.canary"})
+    return OrmQ.objects.create(key="watchbill", payload=payload, lock=timezone.now())
+
+
+def a_signature(number=1):
+    return SeenSignature.objects.create(
+        integration=factories.IntegrationFactory(), signature=f"v1={number}", seen_at=factories.NOW
+    )
+
+
+def an_answer(number=1):
+    return IdempotencyKey.objects.create(
+        key=f"key {number}", route="/api/v1/alerts", principal="key:1", request_hash="0", status=202, response={"a": 1}
+    )
+
+
+def a_key(number=1):
+    return factories.ApiKeyFactory()
+
+
+MAKE = {
+    User: lambda number=1: factories.ContactMethodFactory().user,
+    Team: lambda number=1: factories.MembershipFactory().team,
+    ApiKey: a_key,
+    ContactMethod: lambda number=1: factories.ContactMethodFactory(),
+    NotificationRule: lambda number=1: factories.NotificationRuleFactory(),
+    Notification: lambda number=1: factories.AttemptFactory().notification,
+    Attempt: lambda number=1: factories.AttemptFactory(),
+    Alarm: an_alarm,
+    Schedule: a_schedule,
+    Override: lambda number=1: factories.OverrideFactory(),
+    EscalationPolicy: a_policy,
+    Service: lambda number=1: factories.IntegrationFactory().service,
+    Incident: an_incident,
+    TimelineEntry: lambda number=1: factories.TimelineEntryFactory(by=factories.UserFactory()),
+    Integration: lambda number=1: factories.IntegrationFactory(),
+    InboundEvent: an_event,
+    Alert: an_alert,
+    SeenSignature: a_signature,
+    Pulse: lambda number=1: Pulse.objects.create(name=f"ticker {number}", beat_at=factories.NOW),
+    WorkerBeat: lambda number=1: WorkerBeat.objects.create(worker_id=f"w{number}", beat_at=factories.NOW),
+    Counter: lambda number=1: Counter.objects.create(name=f"pages_{number}", value=1),
+    IdempotencyKey: an_answer,
+    LogEntry: a_log_entry,
+    Failure: a_failure,
+    OrmQ: a_wake_up,
+}
+REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
+
+
+def url(model, page, *args):
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def test_every_model_has_a_page_or_is_part_of_one():
+    ours = {model for model in apps.get_models() if model._meta.app_label in OURS}
+    assert ours - set(admin.site._registry) == PARTS
+
+
+def test_index_opens(browser):
+    assert browser.get(reverse("admin:index")).status_code == 200
+
+
+@pytest.mark.parametrize("model", REGISTERED, ids=lambda model: model._meta.label)
+def test_page_opens(browser, model):
+    row = MAKE[model]()
+    page = browser.get(url(model, "change", row.pk))
+    assert page.status_code == 200
+    assert browser.get(url(model, "history", row.pk)).status_code == 200
+    listed = browser.get(url(model, "changelist"))
+    assert listed.status_code == 200
+    assert url(model, "change", row.pk).split("?")[0] in listed.content.decode()
+    may_add = admin.site._registry[model].has_add_permission(listed.wsgi_request)
+    assert browser.get(url(model, "add")).status_code == (200 if may_add else 403)
+
+
+@pytest.mark.parametrize("model", REGISTERED, ids=lambda model: model._meta.label)
+def test_list_can_be_searched(browser, model):
+    MAKE[model]()
+    if admin.site._registry[model].search_fields:
+        assert browser.get(url(model, "changelist"), {"q": "1"}).status_code == 200
+
+
+@pytest.mark.parametrize("model", REGISTERED, ids=lambda model: model._meta.label)
+def test_list_costs_the_same_however_long_it_is(browser, model):
+    def cost():
+        with CaptureQueriesContext(connection) as queries:
+            assert browser.get(url(model, "changelist")).status_code == 200
+        return len(queries)
+
+    MAKE[model](1)
+    MAKE[model](2)
+    cost()  # content types and the like are kept from now on
+    few = cost()
+    for number in range(3, 9):
+        MAKE[model](number)
+    assert cost() <= few
+
+
+@pytest.mark.parametrize(
+    "model", [Incident, TimelineEntry, Alert, Notification, Attempt, InboundEvent, Counter, Pulse, WorkerBeat, Failure]
+)
+def test_what_happened_is_read_only(browser, model):
+    row = MAKE[model]()
+    assert browser.get(url(model, "add")).status_code == 403
+    assert browser.post(url(model, "change", row.pk), {}).status_code == 403
+    assert browser.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    browser.post(url(model, "changelist"), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"})
+    assert model.objects.filter(pk=row.pk).exists()
+
+
+def test_json_is_shown_readably(browser):
+    event = an_event()
+    page = browser.get(url(InboundEvent, "change", event.pk)).content.decode()
+    assert "&quot;title&quot;: &quot;Disk full&quot;" in page
+    assert "KeyError" in page
+
+
+# --- deleting -----------------------------------------------------------------------------------------------------
+@pytest.fixture
+def told(alice, service):
+    """Alice is on a timeline."""
+    incident = factories.IncidentFactory(service=service)
+    factories.TimelineEntryFactory(incident=incident, by=alice)
+    return incident
+
+
+def test_deleting_a_person_on_a_timeline_says_to_deactivate(browser, said, alice, told):
+    response = browser.post(url(User, "delete", alice.pk), {"post": "yes"})
+    assert response.url == url(User, "change", alice.pk)
+    assert "Alice cannot be deleted, because of 1 timeline entry. What happened stays told" in said(response)
+    assert "Deactivate the person instead" in said(response)
+    assert User.objects.filter(pk=alice.pk).exists()
+
+
+def test_deleting_several_people_in_the_list_says_the_same(browser, said, alice, charlie, told):
+    data = {"action": "delete_selected", "_selected_action": [alice.pk, charlie.pk], "post": "yes"}
+    response = browser.post(url(User, "changelist"), data)
+    assert response.status_code == 302
+    assert "Deactivate the person instead" in said(response)
+    assert User.objects.filter(pk__in=[alice.pk, charlie.pk]).count() == 2
+
+
+def test_deleting_a_service_with_incidents_says_to_archive(browser, said, told):
+    response = browser.get(url(Service, "delete", told.service_id))
+    assert "Archive the service instead" in said(response)
+    assert "1 incident" in said(response)
+
+
+def test_a_schedule_that_a_policy_calls_stays(browser, said):
+    schedule = a_schedule()
+    factories.EscalationPolicyFactory(calls=[schedule])
+    response = browser.post(url(Schedule, "delete", schedule.pk), {"post": "yes"})
+    assert "Take it out of those policies first." in said(response)
+    assert Schedule.objects.filter(pk=schedule.pk).exists()
+
+
+def test_a_person_whom_nothing_needs_is_deleted(browser, charlie):
+    factories.ApiKeyFactory(user=charlie)
+    factories.NotificationRuleFactory(user=charlie, contact_method=charlie.contact_methods.get())
+    assert browser.get(url(User, "delete", charlie.pk)).status_code == 200
+    browser.post(url(User, "delete", charlie.pk), {"post": "yes"})
+    assert not User.objects.filter(pk=charlie.pk).exists()
+
+
+def test_people_whom_nothing_needs_are_deleted_from_the_list(browser, bob, charlie):
+    data = {"action": "delete_selected", "_selected_action": [bob.pk, charlie.pk], "post": "yes"}
+    browser.post(url(User, "changelist"), data)
+    assert not User.objects.filter(pk__in=[bob.pk, charlie.pk]).exists()
+
+
+def test_an_integration_with_seen_signatures_is_deleted(browser):
+    signature = a_signature()
+    browser.post(url(Integration, "delete", signature.integration_id), {"post": "yes"})
+    assert not Integration.objects.exists()
+
+
+# --- buttons ------------------------------------------------------------------------------------------------------
+def test_a_given_up_event_is_tried_again(browser, said):
+    event = an_event(due_at=None)
+    do = url(InboundEvent, "do", event.pk, "try_again")
+    assert do in browser.get(url(InboundEvent, "change", event.pk)).content.decode()
+    assert "is decided again" in browser.get(do).content.decode()
+    assert InboundEvent.objects.get().state == InboundEvent.State.POISON, "looking changes nothing"
+    before = timezone.now()
+    response = browser.post(do)
+    assert "is tried again" in said(response)
+    event.refresh_from_db()
+    assert (event.state, event.error) == (InboundEvent.State.FAILED, "KeyError: 'title'")
+    assert event.due_at >= before
+
+
+def test_given_up_events_are_tried_again_from_the_list(browser, said):
+    poison, decided = an_event(), an_event(state=InboundEvent.State.DECIDED, error="")
+    data = {"action": "try_again", "_selected_action": [poison.pk, decided.pk]}
+    asked = browser.post(url(InboundEvent, "changelist"), data)
+    assert asked.status_code == 200
+    assert "people may be paged" in asked.content.decode()
+    response = browser.post(url(InboundEvent, "changelist"), {**data, "confirmed": "yes"})
+    assert "only one that failed can be tried again" in said(response)
+    poison.refresh_from_db()
+    decided.refresh_from_db()
+    assert (poison.state, decided.state) == (InboundEvent.State.FAILED, InboundEvent.State.DECIDED)
+
+
+def test_events_are_filtered_by_state(browser):
+    an_event()
+    an_event(state=InboundEvent.State.DECIDED)
+    listed = browser.get(url(InboundEvent, "changelist"), {"state__exact": "poison"})
+    assert listed.context["cl"].result_count == 1
+
+
+def test_an_alarm_is_cleared(browser):
+    alarm = an_alarm()
+    browser.post(url(Alarm, "do", alarm.pk, "clear"))
+    alarm.refresh_from_db()
+    assert alarm.cleared_at
+
+
+def test_a_button_that_a_page_has_not_is_not_found(browser):
+    assert browser.post(url(Alarm, "do", an_alarm().pk, "delete_model")).status_code == 404
+
+
+def test_a_responder_has_no_admin(client, bob):
+    client.force_login(bob)
+    alarm = an_alarm()
+    assert client.get(reverse("admin:index")).status_code == 302
+    client.post(url(Alarm, "do", alarm.pk, "clear"))
+    alarm.refresh_from_db()
+    assert alarm.cleared_at is None
+
+
+# --- rules of the database ----------------------------------------------------------------------------------------
+def test_an_override_that_ends_before_it_starts_is_a_field_error(browser, bob):
+    schedule = a_schedule()
+    data = {"schedule": schedule.pk, "user": bob.pk, "start_at_0": "2026-06-02", "start_at_1": "12:00"}
+    data |= {"end_at_0": "2026-06-02", "end_at_1": "11:00"}
+    response = browser.post(url(Override, "add"), data)
+    assert response.context["adminform"].form.errors["end_at"] == [
+        "The override ends before it starts. Choose a later end."
+    ]
+
+
+def test_an_override_remembers_who_made_it(browser, ada, bob):
+    schedule = a_schedule()
+    data = {"schedule": schedule.pk, "user": bob.pk, "start_at_0": "2026-06-02", "start_at_1": "12:00"}
+    data |= {"end_at_0": "2026-06-02", "end_at_1": "13:00"}
+    assert browser.post(url(Override, "add"), data).status_code == 302
+    override = Override.objects.get()
+    assert override.created_by == ada
+    assert override.start_at == dt.datetime(2026, 6, 2, 12, tzinfo=dt.UTC)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_two_people_save_at_the_same_moment_is_a_message(browser, said, monkeypatch):
+    """The form saw nothing wrong, the database does."""
+    factories.TeamFactory(name="Shop", slug="shop")
+    monkeypatch.setattr(Team, "validate_unique", lambda self, exclude=None: None)
+    data = {"name": "Shop", "slug": "shop-2", "description": ""}
+    data |= {"memberships-TOTAL_FORMS": 0, "memberships-INITIAL_FORMS": 0}
+    response = browser.post(url(Team, "add"), data)
+    assert response.status_code == 302
+    assert "Nothing was saved" in said(response)
+    assert Team.objects.count() == 1
+
+
+def test_only_one_module_knows_the_skin():
+    from django.conf import settings
+
+    knowing = [
+        path.relative_to(settings.BASE_DIR).as_posix()
+        for app in (*OURS, "config")
+        for path in (settings.BASE_DIR / app).rglob("*.py")
+        if "import unfold" in path.read_text() or "from unfold" in path.read_text()
+    ]
+    assert knowing == ["core/admin.py"]
