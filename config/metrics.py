@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from core import due
 from core.models import Counter, Pulse, WorkerBeat
+from incidents import states
 from incidents.models import Incident
 from notifications.models import Alarm, Notification
 
@@ -50,8 +51,9 @@ def lines(now):
     yield from _histogram("alert_processing_seconds", counters)
 
     yield "# TYPE incidents_by_status gauge"
-    for status, count in Incident.objects.order_by().values_list("status").annotate(Count("pk")):
-        yield f'incidents_by_status{{status="{status}"}} {count}'
+    found = dict(Incident.objects.order_by().values_list("status").annotate(Count("pk")))
+    for status, _ in states.CHOICES:
+        yield f'incidents_by_status{{status="{status}"}} {found.get(status, 0)}'
     means = Incident.objects.filter(triggered_at__gt=now - dt.timedelta(days=7)).aggregate(
         mtta=Avg(F("acknowledged_at") - F("triggered_at")), mttr=Avg(F("resolved_at") - F("triggered_at"))
     )
@@ -61,8 +63,8 @@ def lines(now):
         yield f"{name} {mean.total_seconds() if mean else 'NaN'}"
 
     yield "# TYPE notifications_by_state gauge"
-    states = Notification.objects.unsettled().order_by().values_list("state").annotate(Count("pk"))
-    for state, count in states:
+    waiting = Notification.objects.unsettled().order_by().values_list("state").annotate(Count("pk"))
+    for state, count in waiting:
         yield f'notifications_by_state{{state="{state}"}} {count}'
     yield "# TYPE due_work_oldest_seconds gauge"
     for kind in due.kinds().values():

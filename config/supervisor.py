@@ -106,8 +106,7 @@ def check_database(*, is_embedded):
 def check_settings():
     """Raise Refused, with the sentences of the system checks, when a setting is wrong."""
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            call_command("check")
+        call_command("check", stdout=io.StringIO(), stderr=io.StringIO())
     except SystemCheckError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         told = [line for line in lines if line.startswith(("?:", "HINT:")) or ": (" in line]
