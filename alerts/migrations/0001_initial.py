@@ -10,100 +10,225 @@ import alerts.models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('catalog', '0001_initial'),
-        ('incidents', '0001_initial'),
+        ("catalog", "0001_initial"),
+        ("incidents", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Integration',
+            name="Integration",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('name', models.CharField(max_length=100)),
-                ('source', models.CharField(choices=alerts.models.source_choices, max_length=30)),
-                ('may_choose_service', models.BooleanField(default=True, help_text='An alert may name another service by its slug or routing key.')),
-                ('default_severity', models.CharField(choices=[('critical', 'Critical'), ('high', 'High'), ('medium', 'Medium'), ('low', 'Low'), ('info', 'Info')], default='medium', max_length=10)),
-                ('signing_secret', models.CharField(blank=True, help_text='When set, every request must carry a valid HMAC signature.', max_length=200)),
-                ('key_hash', models.CharField(editable=False, max_length=64, unique=True)),
-                ('key_last4', models.CharField(editable=False, max_length=4)),
-                ('is_enabled', models.BooleanField(default=True, verbose_name='enabled')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('last_event_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('service', models.ForeignKey(help_text='Alerts belong to this service unless they name another and that is allowed.', on_delete=django.db.models.deletion.PROTECT, related_name='integrations', to='catalog.service')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("name", models.CharField(max_length=100)),
+                ("source", models.CharField(choices=alerts.models.source_choices, max_length=30)),
+                (
+                    "may_choose_service",
+                    models.BooleanField(
+                        default=True, help_text="An alert may name another service by its slug or routing key."
+                    ),
+                ),
+                (
+                    "default_severity",
+                    models.CharField(
+                        choices=[
+                            ("critical", "Critical"),
+                            ("high", "High"),
+                            ("medium", "Medium"),
+                            ("low", "Low"),
+                            ("info", "Info"),
+                        ],
+                        default="medium",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "signing_secret",
+                    models.CharField(
+                        blank=True,
+                        help_text="When set, every request must carry a valid HMAC signature.",
+                        max_length=200,
+                    ),
+                ),
+                ("key_hash", models.CharField(editable=False, max_length=64, unique=True)),
+                ("key_last4", models.CharField(editable=False, max_length=4)),
+                ("is_enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("last_event_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                (
+                    "service",
+                    models.ForeignKey(
+                        help_text="Alerts belong to this service unless they name another and that is allowed.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="integrations",
+                        to="catalog.service",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='InboundEvent',
+            name="InboundEvent",
             fields=[
-                ('due_at', models.DateTimeField(blank=True, help_text='When somebody must look at this row next.', null=True)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('lease_token', models.UUIDField(blank=True, null=True)),
-                ('attempts', models.PositiveIntegerField(default=0)),
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('source', models.CharField(max_length=30)),
-                ('scope', models.CharField(max_length=60)),
-                ('body', models.BinaryField(help_text="The request's body, byte for byte.")),
-                ('headers', models.JSONField(blank=True, default=dict)),
-                ('generated_key', models.CharField(blank=True, max_length=64)),
-                ('received_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('state', models.CharField(choices=[('pending', 'Pending'), ('decided', 'Decided'), ('failed', 'Failed, will be tried again'), ('poison', 'Given up: look at it')], default='pending', max_length=10)),
-                ('decided_at', models.DateTimeField(blank=True, null=True)),
-                ('error', models.TextField(blank=True)),
-                ('result', models.JSONField(blank=True, default=list, help_text='What became of it: alert, incident, outcome.')),
-                ('service', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='catalog.service')),
-                ('integration', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='alerts.integration')),
+                (
+                    "due_at",
+                    models.DateTimeField(blank=True, help_text="When somebody must look at this row next.", null=True),
+                ),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("lease_token", models.UUIDField(blank=True, null=True)),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("source", models.CharField(max_length=30)),
+                ("scope", models.CharField(max_length=60)),
+                ("body", models.BinaryField(help_text="The request's body, byte for byte.")),
+                ("headers", models.JSONField(blank=True, default=dict)),
+                ("generated_key", models.CharField(blank=True, max_length=64)),
+                ("received_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("decided", "Decided"),
+                            ("failed", "Failed, will be tried again"),
+                            ("poison", "Given up: look at it"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                ("decided_at", models.DateTimeField(blank=True, null=True)),
+                ("error", models.TextField(blank=True)),
+                (
+                    "result",
+                    models.JSONField(
+                        blank=True, default=list, help_text="What became of it: alert, incident, outcome."
+                    ),
+                ),
+                (
+                    "service",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="catalog.service",
+                    ),
+                ),
+                (
+                    "integration",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="alerts.integration",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-received_at'],
-                'indexes': [models.Index(condition=models.Q(('state__in', ['pending', 'failed'])), fields=['due_at'], name='inbound_event_due'), models.Index(fields=['received_at'], name='inbound_event_by_time')],
+                "ordering": ["-received_at"],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state__in", ["pending", "failed"])),
+                        fields=["due_at"],
+                        name="inbound_event_due",
+                    ),
+                    models.Index(fields=["received_at"], name="inbound_event_by_time"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Alert',
+            name="Alert",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('scope', models.CharField(max_length=60)),
-                ('dedup_key', models.CharField(max_length=255)),
-                ('source', models.CharField(max_length=30)),
-                ('severity', models.CharField(choices=[('critical', 'Critical'), ('high', 'High'), ('medium', 'Medium'), ('low', 'Low'), ('info', 'Info')], max_length=10)),
-                ('title', models.CharField(max_length=1024)),
-                ('description', models.TextField(blank=True)),
-                ('labels', models.JSONField(blank=True, default=dict)),
-                ('links', models.JSONField(blank=True, default=list)),
-                ('occurrences', models.PositiveIntegerField(default=1)),
-                ('first_at', models.DateTimeField(help_text='When the source says it began.')),
-                ('last_at', models.DateTimeField(help_text='When we last heard of it.')),
-                ('changed_at', models.DateTimeField(help_text="The source's time of the last state change.")),
-                ('resolved_at', models.DateTimeField(blank=True, null=True)),
-                ('resolved_why', models.CharField(blank=True, max_length=200)),
-                ('incident', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='alerts', to='incidents.incident')),
-                ('service', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='alerts', to='catalog.service')),
-                ('integration', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='alerts', to='alerts.integration')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("scope", models.CharField(max_length=60)),
+                ("dedup_key", models.CharField(max_length=255)),
+                ("source", models.CharField(max_length=30)),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[
+                            ("critical", "Critical"),
+                            ("high", "High"),
+                            ("medium", "Medium"),
+                            ("low", "Low"),
+                            ("info", "Info"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("title", models.CharField(max_length=1024)),
+                ("description", models.TextField(blank=True)),
+                ("labels", models.JSONField(blank=True, default=dict)),
+                ("links", models.JSONField(blank=True, default=list)),
+                ("occurrences", models.PositiveIntegerField(default=1)),
+                ("first_at", models.DateTimeField(help_text="When the source says it began.")),
+                ("last_at", models.DateTimeField(help_text="When we last heard of it.")),
+                ("changed_at", models.DateTimeField(help_text="The source's time of the last state change.")),
+                ("resolved_at", models.DateTimeField(blank=True, null=True)),
+                ("resolved_why", models.CharField(blank=True, max_length=200)),
+                (
+                    "incident",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="alerts",
+                        to="incidents.incident",
+                    ),
+                ),
+                (
+                    "service",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="alerts", to="catalog.service"
+                    ),
+                ),
+                (
+                    "integration",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="alerts",
+                        to="alerts.integration",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-last_at'],
-                'indexes': [models.Index(fields=['scope', 'dedup_key'], name='alert_by_key')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('resolved_at', None)), fields=('scope', 'dedup_key'), name='one_firing_alert_per_dedup_key')],
+                "ordering": ["-last_at"],
+                "indexes": [models.Index(fields=["scope", "dedup_key"], name="alert_by_key")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("resolved_at", None)),
+                        fields=("scope", "dedup_key"),
+                        name="one_firing_alert_per_dedup_key",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SeenSignature',
+            name="SeenSignature",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('signature', models.CharField(max_length=128)),
-                ('seen_at', models.DateTimeField()),
-                ('integration', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='alerts.integration')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("signature", models.CharField(max_length=128)),
+                ("seen_at", models.DateTimeField()),
+                (
+                    "integration",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="alerts.integration"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('integration', 'signature'), name='one_use_per_signature')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("integration", "signature"), name="one_use_per_signature")
+                ],
             },
         ),
     ]

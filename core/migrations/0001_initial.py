@@ -4,43 +4,48 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Pulse',
+            name="Pulse",
             fields=[
-                ('name', models.CharField(max_length=100, primary_key=True, serialize=False)),
-                ('beat_at', models.DateTimeField()),
+                ("name", models.CharField(max_length=100, primary_key=True, serialize=False)),
+                ("beat_at", models.DateTimeField()),
             ],
             options={
-                'verbose_name': 'pulse',
+                "verbose_name": "pulse",
             },
         ),
         migrations.CreateModel(
-            name='WorkerBeat',
+            name="WorkerBeat",
             fields=[
-                ('worker_id', models.CharField(max_length=200, primary_key=True, serialize=False)),
-                ('beat_at', models.DateTimeField(db_index=True)),
+                ("worker_id", models.CharField(max_length=200, primary_key=True, serialize=False)),
+                ("beat_at", models.DateTimeField(db_index=True)),
             ],
             options={
-                'verbose_name': 'worker beat',
+                "verbose_name": "worker beat",
             },
         ),
         migrations.CreateModel(
-            name='Counter',
+            name="Counter",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100)),
-                ('labels', models.CharField(blank=True, help_text='As in Prometheus: channel=&quot;email&quot;', max_length=255)),
-                ('value', models.BigIntegerField(default=0)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=100)),
+                (
+                    "labels",
+                    models.CharField(
+                        blank=True, help_text="As in Prometheus: channel=&quot;email&quot;", max_length=255
+                    ),
+                ),
+                ("value", models.BigIntegerField(default=0)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('name', 'labels'), name='one_counter_per_name_and_labels')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("name", "labels"), name="one_counter_per_name_and_labels")
+                ],
             },
         ),
     ]

@@ -6,27 +6,33 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('core', '0001_initial'),
+        ("core", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='IdempotencyKey',
+            name="IdempotencyKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=255)),
-                ('route', models.CharField(help_text='The address that was posted to.', max_length=255)),
-                ('principal', models.CharField(help_text='Who posted: a key of somebody else is another key.', max_length=100)),
-                ('request_hash', models.CharField(max_length=64)),
-                ('status', models.PositiveSmallIntegerField()),
-                ('response', models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder)),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=255)),
+                ("route", models.CharField(help_text="The address that was posted to.", max_length=255)),
+                (
+                    "principal",
+                    models.CharField(help_text="Who posted: a key of somebody else is another key.", max_length=100),
+                ),
+                ("request_hash", models.CharField(max_length=64)),
+                ("status", models.PositiveSmallIntegerField()),
+                ("response", models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder)),
+                ("created_at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
             ],
             options={
-                'verbose_name': 'idempotency key',
-                'constraints': [models.UniqueConstraint(fields=('principal', 'route', 'key'), name='one_answer_per_idempotency_key')],
+                "verbose_name": "idempotency key",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("principal", "route", "key"), name="one_answer_per_idempotency_key"
+                    )
+                ],
             },
         ),
     ]

@@ -7,82 +7,192 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('catalog', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("catalog", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Incident',
+            name="Incident",
             fields=[
-                ('number', models.BigAutoField(primary_key=True, serialize=False)),
-                ('title', models.CharField(max_length=1024)),
-                ('description', models.TextField(blank=True)),
-                ('severity', models.CharField(choices=[('critical', 'Critical'), ('high', 'High'), ('medium', 'Medium'), ('low', 'Low'), ('info', 'Info')], max_length=10)),
-                ('priority', models.CharField(choices=[('P1', 'P1'), ('P2', 'P2'), ('P3', 'P3'), ('P4', 'P4'), ('P5', 'P5')], max_length=2)),
-                ('urgency', models.CharField(choices=[('high', 'High'), ('low', 'Low')], max_length=10)),
-                ('status', models.CharField(choices=[('triggered', 'Triggered'), ('acknowledged', 'Acknowledged'), ('investigating', 'Investigating'), ('remediating', 'Remediating'), ('resolved', 'Resolved'), ('closed', 'Closed')], default='triggered', max_length=20)),
-                ('triggered_at', models.DateTimeField()),
-                ('acknowledged_at', models.DateTimeField(blank=True, null=True)),
-                ('resolved_at', models.DateTimeField(blank=True, null=True)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('resolution_note', models.TextField(blank=True)),
-                ('policy', models.JSONField(default=dict, help_text='The escalation policy as it was when the incident triggered.')),
-                ('escalation_round', models.PositiveIntegerField(default=0)),
-                ('escalation_level', models.PositiveIntegerField(default=0, help_text='The level called last; 0 before the first.')),
-                ('next_escalation_at', models.DateTimeField(blank=True, null=True)),
-                ('page_number', models.PositiveIntegerField(default=0, help_text='Counts the times people were called, ever.')),
-                ('acknowledged_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('assignee', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='assigned_incidents', to=settings.AUTH_USER_MODEL)),
-                ('resolved_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('service', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='incidents', to='catalog.service')),
-                ('team', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='incidents', to='accounts.team')),
+                ("number", models.BigAutoField(primary_key=True, serialize=False)),
+                ("title", models.CharField(max_length=1024)),
+                ("description", models.TextField(blank=True)),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[
+                            ("critical", "Critical"),
+                            ("high", "High"),
+                            ("medium", "Medium"),
+                            ("low", "Low"),
+                            ("info", "Info"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "priority",
+                    models.CharField(
+                        choices=[("P1", "P1"), ("P2", "P2"), ("P3", "P3"), ("P4", "P4"), ("P5", "P5")], max_length=2
+                    ),
+                ),
+                ("urgency", models.CharField(choices=[("high", "High"), ("low", "Low")], max_length=10)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("triggered", "Triggered"),
+                            ("acknowledged", "Acknowledged"),
+                            ("investigating", "Investigating"),
+                            ("remediating", "Remediating"),
+                            ("resolved", "Resolved"),
+                            ("closed", "Closed"),
+                        ],
+                        default="triggered",
+                        max_length=20,
+                    ),
+                ),
+                ("triggered_at", models.DateTimeField()),
+                ("acknowledged_at", models.DateTimeField(blank=True, null=True)),
+                ("resolved_at", models.DateTimeField(blank=True, null=True)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                ("resolution_note", models.TextField(blank=True)),
+                (
+                    "policy",
+                    models.JSONField(
+                        default=dict, help_text="The escalation policy as it was when the incident triggered."
+                    ),
+                ),
+                ("escalation_round", models.PositiveIntegerField(default=0)),
+                (
+                    "escalation_level",
+                    models.PositiveIntegerField(default=0, help_text="The level called last; 0 before the first."),
+                ),
+                ("next_escalation_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "page_number",
+                    models.PositiveIntegerField(default=0, help_text="Counts the times people were called, ever."),
+                ),
+                (
+                    "acknowledged_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "assignee",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="assigned_incidents",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "resolved_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "service",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="incidents", to="catalog.service"
+                    ),
+                ),
+                (
+                    "team",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="incidents", to="accounts.team"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-number'],
+                "ordering": ["-number"],
             },
         ),
         migrations.CreateModel(
-            name='TimelineEntry',
+            name="TimelineEntry",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('kind', models.CharField(max_length=40)),
-                ('at', models.DateTimeField()),
-                ('via', models.CharField(blank=True, help_text='web, api, link, source, system …', max_length=20)),
-                ('text', models.TextField()),
-                ('data', models.JSONField(blank=True, default=dict, help_text='Reasons and figures behind the text.')),
-                ('recorded_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('incident', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='timeline', to='incidents.incident')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("kind", models.CharField(max_length=40)),
+                ("at", models.DateTimeField()),
+                ("via", models.CharField(blank=True, help_text="web, api, link, source, system …", max_length=20)),
+                ("text", models.TextField()),
+                ("data", models.JSONField(blank=True, default=dict, help_text="Reasons and figures behind the text.")),
+                ("recorded_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "incident",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="timeline", to="incidents.incident"
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'timeline entries',
-                'ordering': ['incident', 'id'],
+                "verbose_name_plural": "timeline entries",
+                "ordering": ["incident", "id"],
             },
         ),
         migrations.AddIndex(
-            model_name='incident',
-            index=models.Index(condition=models.Q(('next_escalation_at__isnull', False)), fields=['next_escalation_at'], name='incident_escalation_due'),
+            model_name="incident",
+            index=models.Index(
+                condition=models.Q(("next_escalation_at__isnull", False)),
+                fields=["next_escalation_at"],
+                name="incident_escalation_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='incident',
-            index=models.Index(condition=models.Q(('status__in', ('triggered', 'acknowledged', 'investigating', 'remediating'))), fields=['service', 'severity', 'triggered_at'], name='incident_open_by_service'),
+            model_name="incident",
+            index=models.Index(
+                condition=models.Q(("status__in", ("triggered", "acknowledged", "investigating", "remediating"))),
+                fields=["service", "severity", "triggered_at"],
+                name="incident_open_by_service",
+            ),
         ),
         migrations.AddIndex(
-            model_name='incident',
-            index=models.Index(fields=['triggered_at'], name='incident_by_time'),
+            model_name="incident",
+            index=models.Index(fields=["triggered_at"], name="incident_by_time"),
         ),
         migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('next_escalation_at__isnull', True), ('status', 'triggered'), _connector='OR'), name='only_triggered_incidents_escalate'),
+            model_name="incident",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("next_escalation_at__isnull", True), ("status", "triggered"), _connector="OR"),
+                name="only_triggered_incidents_escalate",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('resolved_at__isnull', False), models.Q(('status__in', ['resolved', 'closed']), _negated=True), _connector='OR'), name='resolved_incident_has_a_time'),
+            model_name="incident",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("resolved_at__isnull", False),
+                    models.Q(("status__in", ["resolved", "closed"]), _negated=True),
+                    _connector="OR",
+                ),
+                name="resolved_incident_has_a_time",
+            ),
         ),
     ]

@@ -11,7 +11,6 @@ import notifications.models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -20,116 +19,221 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Alarm',
+            name="Alarm",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(help_text='One open alarm per key.', max_length=150)),
-                ('text', models.TextField()),
-                ('count', models.PositiveIntegerField(default=1)),
-                ('raised_at', models.DateTimeField()),
-                ('last_at', models.DateTimeField()),
-                ('cleared_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(help_text="One open alarm per key.", max_length=150)),
+                ("text", models.TextField()),
+                ("count", models.PositiveIntegerField(default=1)),
+                ("raised_at", models.DateTimeField()),
+                ("last_at", models.DateTimeField()),
+                ("cleared_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['-last_at'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('cleared_at', None)), fields=('key',), name='one_open_alarm_per_key')],
+                "ordering": ["-last_at"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("cleared_at", None)), fields=("key",), name="one_open_alarm_per_key"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ContactMethod',
+            name="ContactMethod",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('channel', models.CharField(choices=notifications.models.channel_choices, max_length=30)),
-                ('address', models.CharField(max_length=500)),
-                ('label', models.CharField(blank=True, help_text='For example “work phone”.', max_length=100)),
-                ('secret', models.CharField(blank=True, help_text='Signs webhook bodies (whsec_…). Made when left empty.', max_length=200)),
-                ('verified_at', models.DateTimeField(blank=True, help_text='Empty: nothing is sent to this address.', null=True)),
-                ('disabled_reason', models.CharField(blank=True, help_text='Set by the system when the address is dead. Empty it to use it again.', max_length=300)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='contact_methods', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("channel", models.CharField(choices=notifications.models.channel_choices, max_length=30)),
+                ("address", models.CharField(max_length=500)),
+                ("label", models.CharField(blank=True, help_text="For example “work phone”.", max_length=100)),
+                (
+                    "secret",
+                    models.CharField(
+                        blank=True, help_text="Signs webhook bodies (whsec_…). Made when left empty.", max_length=200
+                    ),
+                ),
+                (
+                    "verified_at",
+                    models.DateTimeField(blank=True, help_text="Empty: nothing is sent to this address.", null=True),
+                ),
+                (
+                    "disabled_reason",
+                    models.CharField(
+                        blank=True,
+                        help_text="Set by the system when the address is dead. Empty it to use it again.",
+                        max_length=300,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="contact_methods",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['user', 'id'],
+                "ordering": ["user", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Notification',
+            name="Notification",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('due_at', models.DateTimeField(blank=True, help_text='When somebody must look at this row next.', null=True)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('lease_token', models.UUIDField(blank=True, null=True)),
-                ('attempts', models.PositiveIntegerField(default=0)),
-                ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('plan_key', models.CharField(max_length=200, unique=True)),
-                ('topic', models.CharField(help_text='What it is about, for example incident:42.', max_length=100)),
-                ('channel', models.CharField(max_length=30)),
-                ('address', models.CharField(max_length=500)),
-                ('urgency', models.CharField(choices=[('high', 'High'), ('low', 'Low')], max_length=10)),
-                ('is_repeat', models.BooleanField(default=False, help_text='Not the first page of its topic.')),
-                ('is_possible_repeat', models.BooleanField(default=False, help_text='A worker died while sending it, so it may have arrived twice.')),
-                ('message', models.JSONField(help_text='The message as planned: title, body, fields, url, actions.')),
-                ('state', models.CharField(choices=[('pending', 'Pending'), ('sending', 'Sending'), ('sent', 'Sent'), ('delivered', 'Delivered'), ('acknowledged', 'Acknowledged'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('suppressed', 'Suppressed')], default='pending', max_length=20)),
-                ('reason', models.CharField(blank=True, help_text='Why it failed, was cancelled or was suppressed.', max_length=500)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('planned_at', models.DateTimeField(help_text='When it was first due.')),
-                ('sent_at', models.DateTimeField(blank=True, null=True)),
-                ('delivered_at', models.DateTimeField(blank=True, null=True)),
-                ('acknowledged_at', models.DateTimeField(blank=True, null=True)),
-                ('provider_id', models.CharField(blank=True, max_length=255)),
-                ('link_expires_at', models.DateTimeField(blank=True, null=True)),
-                ('link_used_at', models.DateTimeField(blank=True, null=True)),
-                ('contact_method', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='notifications.contactmethod')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='notifications', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "due_at",
+                    models.DateTimeField(blank=True, help_text="When somebody must look at this row next.", null=True),
+                ),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("lease_token", models.UUIDField(blank=True, null=True)),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("plan_key", models.CharField(max_length=200, unique=True)),
+                ("topic", models.CharField(help_text="What it is about, for example incident:42.", max_length=100)),
+                ("channel", models.CharField(max_length=30)),
+                ("address", models.CharField(max_length=500)),
+                ("urgency", models.CharField(choices=[("high", "High"), ("low", "Low")], max_length=10)),
+                ("is_repeat", models.BooleanField(default=False, help_text="Not the first page of its topic.")),
+                (
+                    "is_possible_repeat",
+                    models.BooleanField(
+                        default=False, help_text="A worker died while sending it, so it may have arrived twice."
+                    ),
+                ),
+                ("message", models.JSONField(help_text="The message as planned: title, body, fields, url, actions.")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("sending", "Sending"),
+                            ("sent", "Sent"),
+                            ("delivered", "Delivered"),
+                            ("acknowledged", "Acknowledged"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                            ("suppressed", "Suppressed"),
+                        ],
+                        default="pending",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(
+                        blank=True, help_text="Why it failed, was cancelled or was suppressed.", max_length=500
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("planned_at", models.DateTimeField(help_text="When it was first due.")),
+                ("sent_at", models.DateTimeField(blank=True, null=True)),
+                ("delivered_at", models.DateTimeField(blank=True, null=True)),
+                ("acknowledged_at", models.DateTimeField(blank=True, null=True)),
+                ("provider_id", models.CharField(blank=True, max_length=255)),
+                ("link_expires_at", models.DateTimeField(blank=True, null=True)),
+                ("link_used_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "contact_method",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="notifications.contactmethod",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="notifications",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('lease_token', models.UUIDField()),
-                ('started_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('ok', models.BooleanField(null=True)),
-                ('error', models.CharField(blank=True, max_length=500)),
-                ('provider_id', models.CharField(blank=True, max_length=255)),
-                ('notification', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tries', to='notifications.notification')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("lease_token", models.UUIDField()),
+                ("started_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("ok", models.BooleanField(null=True)),
+                ("error", models.CharField(blank=True, max_length=500)),
+                ("provider_id", models.CharField(blank=True, max_length=255)),
+                (
+                    "notification",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tries",
+                        to="notifications.notification",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['notification', 'number'],
+                "ordering": ["notification", "number"],
             },
         ),
         migrations.CreateModel(
-            name='NotificationRule',
+            name="NotificationRule",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('urgency', models.CharField(choices=[('high', 'High'), ('low', 'Low')], default='high', max_length=10)),
-                ('delay_minutes', models.PositiveIntegerField(default=0, help_text='Minutes after the page; 0 is at once.')),
-                ('contact_method', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rules', to='notifications.contactmethod')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='notification_rules', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "urgency",
+                    models.CharField(choices=[("high", "High"), ("low", "Low")], default="high", max_length=10),
+                ),
+                (
+                    "delay_minutes",
+                    models.PositiveIntegerField(default=0, help_text="Minutes after the page; 0 is at once."),
+                ),
+                (
+                    "contact_method",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="rules",
+                        to="notifications.contactmethod",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="notification_rules",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['user', 'urgency', 'delay_minutes', 'id'],
+                "ordering": ["user", "urgency", "delay_minutes", "id"],
             },
         ),
         migrations.AddConstraint(
-            model_name='contactmethod',
-            constraint=models.UniqueConstraint(fields=('user', 'channel', 'address'), name='one_contact_method_per_address'),
+            model_name="contactmethod",
+            constraint=models.UniqueConstraint(
+                fields=("user", "channel", "address"), name="one_contact_method_per_address"
+            ),
         ),
         migrations.AddIndex(
-            model_name='notification',
-            index=models.Index(condition=models.Q(('state__in', ['pending', 'sending'])), fields=['is_repeat', 'urgency', 'due_at'], name='notification_due'),
+            model_name="notification",
+            index=models.Index(
+                condition=models.Q(("state__in", ["pending", "sending"])),
+                fields=["is_repeat", "urgency", "due_at"],
+                name="notification_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='notification',
-            index=models.Index(fields=['topic'], name='notification_topic'),
+            model_name="notification",
+            index=models.Index(fields=["topic"], name="notification_topic"),
         ),
         migrations.AddConstraint(
-            model_name='notificationrule',
-            constraint=models.UniqueConstraint(fields=('user', 'urgency', 'contact_method', 'delay_minutes'), name='one_rule_per_urgency_method_delay'),
+            model_name="notificationrule",
+            constraint=models.UniqueConstraint(
+                fields=("user", "urgency", "contact_method", "delay_minutes"), name="one_rule_per_urgency_method_delay"
+            ),
         ),
     ]

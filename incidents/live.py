@@ -1,0 +1,287 @@
+"""Live pages: a plain ASGI websocket that says which incidents changed, and the pump that finds out.
+
+The socket carries numbers only; browsers fetch the fragments they show, with the rights of their session. One pump per
+process LISTENs to the timeline, reads its new entries and fans them out through the in-memory channel layer.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+import importlib
+import json
+import logging
+import time
+import urllib.parse
+
+import django.db
+import psycopg
+from channels.db import database_sync_to_async
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.contrib import auth
+from django.db import connections
+from django.http import parse_cookie
+from django.http.request import split_domain_port, validate_host
+from django.utils.crypto import constant_time_compare
+
+from accounts.models import User
+from accounts.permissions import may
+from incidents.models import TimelineEntry
+from incidents.timeline import CHANNEL
+
+logger = logging.getLogger(__name__)
+
+PATH = "/ws/live"
+GROUP = "live"
+CHECK_SECONDS = 60  # how long a socket may outlive its session
+BEAT_SECONDS = 25  # below the 30 s after which some proxies close a silent connection
+LIFETIME_SECONDS = 12 * 3600  # below the layer's group_expiry of a day; the page connects again
+MESSAGES_A_MINUTE = 100
+SEND_SECONDS = 20  # a browser that takes nothing for so long is gone; below the layer's expiry of 60 s
+MANY = 500  # a page that missed more incidents than this loads itself anew
+
+NET_SECONDS = 5  # the pump looks this often without being told
+GATHER_SECONDS = 0.1  # a burst of entries becomes one message
+# A later entry may commit first, so nobody trusts the highest number alone. Two batches of pages side by side can be
+# thousands of numbers apart; the pump knows what it told already and may look far back, a page must be told again.
+BACK_IDS = 5000
+PUMP_BACK = dt.timedelta(seconds=60)
+PAGE_BACK = dt.timedelta(seconds=10)
+
+# Close codes. The page reads them: static/js/live.js.
+SIGNED_OUT, FOREIGN, NOWHERE, TOO_MANY, COME_BACK = 4401, 4403, 4404, 4429, 1013
+
+
+def newest():
+    """The number of the newest timeline entry: from here a page that is rendered now begins to listen."""
+    return TimelineEntry.objects.order_by("-id").values_list("pk", flat=True).first() or 0
+
+
+def news(entry, incidents, kinds):
+    """What a socket says: the timeline stands at `entry`, and these incidents changed in these ways."""
+    if len(incidents) > MANY:
+        return json.dumps({"entry": entry, "reload": True})
+    return json.dumps({"entry": entry, "incidents": sorted(incidents), "kinds": sorted(kinds)})
+
+
+# --- the socket -----------------------------------------------------------------------------------------------
+
+
+async def socket(scope, receive, send):
+    """The ASGI application of `/ws/live?since=<entry number>`."""
+    await receive()  # websocket.connect
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    key = parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME, "")
+    await send({"type": "websocket.accept"})  # before any refusal: only then does the browser learn the code
+    try:
+        if scope["path"] != PATH:
+            code = NOWHERE
+        elif not is_our_origin(headers.get("origin", ""), headers.get("host", "")):
+            code = FOREIGN
+        elif not await _is_signed_in(key):
+            code = SIGNED_OUT
+        else:
+            await Pump.ready()
+            code = await _serve(_since(scope), key, receive, send)
+    except (django.db.Error, TimeoutError):  # the database is away, or the browser takes nothing any more
+        code = COME_BACK
+    except OSError:  # the browser went while we spoke
+        code = None
+    if code:
+        with contextlib.suppress(OSError):
+            await send({"type": "websocket.close", "code": code})
+
+
+async def _serve(since, key, receive, send):
+    """Talk until somebody ends it. Returns the close code, or None when the browser went."""
+    layer = get_channel_layer()
+    channel = await layer.new_channel("live")
+    await layer.group_add(GROUP, channel)  # before catching up, so that nothing falls in between
+    tasks = []
+    try:
+        await _say(send, await _missed(since))
+        tasks = [
+            asyncio.create_task(_listen(receive)),
+            asyncio.create_task(_forward(layer, channel, send)),
+            asyncio.create_task(_watch(key, send)),
+        ]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next(task.result() for task in tasks if task.done())
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await layer.group_discard(GROUP, channel)
+
+
+async def _say(send, text):
+    await asyncio.wait_for(send({"type": "websocket.send", "text": text}), SEND_SECONDS)
+
+
+async def _listen(receive):
+    """Wait until the browser goes, or talks too much. What it says has no meaning."""
+    times = []
+    while True:
+        event = await receive()
+        if event["type"] == "websocket.disconnect":
+            return None
+        now = time.monotonic()
+        times = [one for one in times if now - one < 60] + [now]
+        if len(times) > MESSAGES_A_MINUTE:
+            return TOO_MANY
+
+
+async def _forward(layer, channel, send):
+    while True:
+        message = await layer.receive(channel)
+        await _say(send, message["text"])
+
+
+async def _watch(key, send):
+    """Say something now and then, and end when the session has ended."""
+    started = checked = time.monotonic()
+    while True:
+        await asyncio.sleep(min(BEAT_SECONDS, CHECK_SECONDS))
+        now = time.monotonic()
+        if now - started >= LIFETIME_SECONDS:
+            return COME_BACK
+        if now - checked >= CHECK_SECONDS:
+            checked = now
+            with contextlib.suppress(django.db.Error):  # a database that is away signs nobody out
+                if not await _is_signed_in(key):
+                    return SIGNED_OUT
+        await _say(send, "{}")
+
+
+def is_our_origin(origin, host):
+    """Whether a page of ours asks: scheme, host and port are those of PUBLIC_URL, or those that the request names."""
+    if not origin:
+        return False
+    ours = {_origin(settings.PUBLIC_URL)}
+    domain, _ = split_domain_port(host)
+    if domain and validate_host(domain, settings.ALLOWED_HOSTS):
+        ours |= {_origin(f"http://{host}"), _origin(f"https://{host}")}
+    return _origin(origin) in ours - {None}
+
+
+def _origin(url):
+    """(scheme, host, port), or None when it is none."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    return parts.scheme, parts.hostname, port
+
+
+@database_sync_to_async
+def _is_signed_in(key):
+    """Whether this is the key of a session whose person may read. Only looks.
+
+    Channels' own lookup ignores SECRET_KEY_FALLBACKS and deletes the sessions that it cannot verify.
+    """
+    session = importlib.import_module(settings.SESSION_ENGINE).SessionStore(key).load() if key else {}
+    backend = session.get(auth.BACKEND_SESSION_KEY)
+    if backend not in settings.AUTHENTICATION_BACKENDS:
+        return False
+    user = auth.load_backend(backend).get_user(User._meta.pk.to_python(session[auth.SESSION_KEY]))
+    if user is None:
+        return False
+    proof = session.get(auth.HASH_SESSION_KEY, "")
+    genuine = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+    return any(constant_time_compare(proof, one) for one in genuine) and may(user, "read")
+
+
+def _since(scope):
+    """The entry that the page saw last, or None when it does not say."""
+    text = urllib.parse.parse_qs(scope["query_string"].decode("latin-1")).get("since", [""])[0]
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+@database_sync_to_async
+def _missed(since):
+    """What a page is told that saw entry `since` last: rather too much than too little."""
+    last = newest()
+    if since is None:
+        return news(last, (), ())
+    rows = TimelineEntry.objects.order_by()
+    missed = rows.filter(pk__gt=since).values_list("incident_id", "kind").distinct()
+    missed = list(missed[: (MANY + 1) * 10])  # an incident has seldom more than ten kinds of entries
+    incidents, kinds = {one for one, _ in missed}, {kind for _, kind in missed}
+    seen_at = rows.filter(pk=since).values_list("recorded_at", flat=True).first()
+    if seen_at:  # lower numbers that may have been committed after the page was made
+        late = rows.filter(pk__lt=since, pk__gt=since - BACK_IDS, recorded_at__gt=seen_at - PAGE_BACK)
+        incidents.update(late.values_list("incident_id", flat=True).distinct())
+    return news(last, incidents, kinds)
+
+
+# --- the pump -------------------------------------------------------------------------------------------------
+
+
+class Pump:
+    """Follows the timeline for all sockets of this process. It starts with the first socket and then stays."""
+
+    _pumps = {}  # event loop -> Pump: a process has one, tests may have several
+
+    @classmethod
+    async def ready(cls):
+        """Wait until the pump of this event loop listens. Raises TimeoutError when the database is away."""
+        loop = asyncio.get_running_loop()
+        pump = cls._pumps.get(loop)
+        if pump is None or pump._task.done():
+            pump = cls._pumps[loop] = cls()
+        await asyncio.wait_for(pump._listens.wait(), NET_SECONDS)
+
+    def __init__(self):
+        self._listens = asyncio.Event()
+        self._last = None  # the highest entry seen; survives a lost connection, so nothing is missed
+        self._told = set()
+        self._task = asyncio.create_task(self._run(), name="watchbill live pump")
+
+    async def _run(self):
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(**_parameters(), autocommit=True) as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    await self._read(connection)
+                    self._listens.set()
+                    await self._follow(connection)
+            except (psycopg.Error, OSError) as error:
+                if self._listens.is_set() or self._last is None:
+                    logger.warning("Live pages wait for the database: %s", error)
+                self._listens.clear()
+                await asyncio.sleep(1)
+
+    async def _follow(self, connection):
+        while True:
+            async for _ in connection.notifies(timeout=NET_SECONDS, stop_after=1):
+                break
+            await self._read(connection)
+            await asyncio.sleep(GATHER_SECONDS)
+
+    async def _read(self, connection):
+        """Tell the sockets what is new. The very first time nothing is new: nobody listened before."""
+        table = TimelineEntry._meta.db_table
+        if self._last is None:
+            cursor = await connection.execute(f"SELECT coalesce(max(id), 0) FROM {table}")
+            (self._last,) = await cursor.fetchone()
+        cursor = await connection.execute(
+            f"SELECT id, incident_id, kind FROM {table} "
+            "WHERE id > %(last)s - %(back)s AND (id > %(last)s OR recorded_at > now() - %(while)s)",
+            {"last": self._last, "back": BACK_IDS, "while": PUMP_BACK},
+        )
+        rows = [row for row in await cursor.fetchall() if row[0] not in self._told]
+        if not rows:
+            return
+        self._last = max(self._last, *(row[0] for row in rows))
+        self._told = {one for one in self._told if one > self._last - BACK_IDS} | {row[0] for row in rows}
+        text = news(self._last, {row[1] for row in rows}, {row[2] for row in rows})
+        await get_channel_layer().group_send(GROUP, {"type": "live.changed", "text": text})
+
+
+def _parameters():
+    """How to connect beside Django's own connections."""
+    parameters = connections["default"].get_connection_params()
+    for name in ("pool", "cursor_factory"):  # Django's are not asynchronous
+        parameters.pop(name, None)
+    return {**parameters, "application_name": "watchbill live", "connect_timeout": 5}

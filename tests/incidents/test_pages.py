@@ -1,0 +1,346 @@
+"""The pages of incidents, of their alerts and of who is on call, as a person without scripts sees them."""
+
+import datetime as dt
+import re
+
+import pytest
+from django.conf import settings as project
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django.views.defaults import server_error
+
+from accounts.models import Role
+from core.templatetags import pages
+from incidents import lifecycle
+from incidents.models import Incident
+from notifications import alarms
+from tests import factories
+
+MINUTE = dt.timedelta(minutes=1)
+
+
+@pytest.fixture
+def incident(service):
+    return lifecycle.trigger(service, title="Checkout is down", severity="critical", now=timezone.now() - MINUTE)
+
+
+@pytest.fixture
+def page_of(alice, bob):
+    """A function that signs somebody in and gets a page as text, with white space as a browser shows it."""
+
+    def get(path, *, user=bob, **headers):
+        client = Client()
+        client.force_login(user)
+        answer = client.get(path, headers=headers)
+        assert answer.status_code == 200, answer.status_code
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.content.decode()))
+
+    return get
+
+
+@pytest.fixture
+def signed_in(client, bob):
+    client.force_login(bob)
+    return client
+
+
+@pytest.mark.parametrize("path", ["/", "/incidents/new", "/incidents/1", "/incidents/1/alerts", "/oncall"])
+def test_every_page_asks_who_you_are(client, db, path):
+    assert client.get(path).headers["Location"] == f"/login?next={path}"
+
+
+def test_signing_in_with_the_address_in_any_case(client, db):
+    factories.UserFactory(email="dora@example.com", password="long and winding")
+    answer = client.post("/login", {"username": "Dora@Example.com", "password": "long and winding"})
+    assert answer.headers["Location"] == "/"
+
+
+def test_a_wrong_password_is_said_in_words(client, bob):
+    answer = client.post("/login", {"username": bob.email, "password": "guess"})
+    assert b"do not belong together" in answer.content
+    assert f'value="{bob.email}"'.encode() in answer.content
+
+
+def test_the_list_says_what_is_wrong_who_has_it_and_who_is_called_next(incident, page_of):
+    text = page_of("/")
+    assert f"#{incident.pk}" in text and "Checkout is down" in text and "P1 Critical" in text and "Triggered" in text
+    assert re.search(r"Bob is called in [34] m \d+ s", text)
+    assert "Open 1 Triggered 1 MTTA, 7 d" in text
+
+
+def test_a_broken_copy_of_a_policy_does_not_hide_the_incidents(incident, page_of):
+    Incident.objects.update(policy={"name": "Shop", "levels": [{"number": 1}]})
+    assert "Checkout is down" in page_of("/") and "Checkout is down" in page_of(f"/incidents/{incident.pk}")
+
+
+def test_triggered_incidents_come_first_then_the_newest(service, bob, page_of):
+    now = timezone.now()
+    titles = ["Old and triggered", "Older and taken", "Newest and taken"]
+    numbers = [lifecycle.trigger(service, title=title, severity="high", now=now).pk for title in titles]
+    for number in numbers[1:]:
+        lifecycle.acknowledge(number, by=bob, now=now)
+    text = page_of("/")
+    assert sorted(titles, key=text.index) == ["Old and triggered", "Newest and taken", "Older and taken"]
+
+
+@pytest.mark.parametrize(
+    ("query", "is_found"),
+    [
+        ("", True),
+        ("status=triggered", True),
+        ("status=mine", False),
+        ("status=nonsense", True),
+        ("team=shop", True),
+        ("team=other", False),
+        ("service=checkout", True),
+        ("service=other", False),
+        ("q=DOWN", True),
+        ("q=checkout", True),
+        ("q=database", False),
+        ("q=%00", True),
+        ("q=99999999999999999999999", False),
+        ("page=99", True),
+    ],
+)
+def test_filters(incident, page_of, query, is_found):
+    text = page_of(f"/?{query}")
+    assert ("Checkout is down" in text) is is_found
+    assert ("No incident matches" in text) is not is_found
+
+
+def test_an_incident_is_found_by_its_number(incident, page_of):
+    assert "Checkout is down" in page_of(f"/?q=%23{incident.pk}")
+
+
+def test_resolved_incidents_are_shown_when_all_are_asked_for(incident, bob, page_of):
+    lifecycle.resolve(incident.pk, by=bob, now=timezone.now())
+    assert "All quiet" in page_of("/")
+    assert "Checkout is down" in page_of("/?status=all")
+
+
+def test_a_long_list_has_pages_that_keep_the_filter(service, signed_in):
+    now = timezone.now()
+    for number in range(51):
+        factories.IncidentFactory(service=service, title=f"Trouble {number}", triggered_at=now)
+    first = signed_in.get("/?q=Trouble")
+    assert b"q=Trouble&amp;page=2" in first.content and b"Trouble 50" in first.content
+    assert b"Trouble 0<" in signed_in.get("/?q=Trouble&page=2").content
+
+
+def test_the_list_costs_the_same_for_one_incident_and_for_many(
+    service, signed_in, incident, django_assert_max_num_queries
+):
+    for number in range(20):
+        lifecycle.trigger(service, title=f"Trouble {number}", severity="high", now=timezone.now())
+    with django_assert_max_num_queries(26):
+        signed_in.get("/")
+
+
+def test_alarms_of_the_system_are_loud(page_of, db):
+    alarms.raise_alarm("tests", "No channel could reach Alice.", now=timezone.now())
+    assert "itself needs help No channel could reach Alice." in page_of("/")
+    alarms.clear_alarm("tests", now=timezone.now())
+    assert "itself needs help" not in page_of("/")
+
+
+def test_an_incident_shows_its_people_and_why_they_were_paged(incident, page_of):
+    text = page_of(f"/incidents/{incident.pk}")
+    assert "Level 1, round 1: Alice paged." in text
+    assert "Level 1: Alice, named in the policy." in text and "Alice by email at once." in text
+    assert "Who was paged Alice Pending" in text
+    assert re.search(r"waiting 1 m \d+ s ?, target in 1 m \d+ s", text)
+
+
+def test_the_buttons_are_the_legal_verbs(incident, bob, signed_in):
+    def buttons():
+        content = signed_in.get(f"/incidents/{incident.pk}").content.decode()
+        return re.findall(rf"/incidents/{incident.pk}/do/(\w+)", content)
+
+    assert sorted(buttons()) == sorted(["acknowledge", "resolve", "escalate", "reassign", "note"])
+    lifecycle.acknowledge(incident.pk, by=bob, now=timezone.now())
+    assert sorted(buttons()) == sorted(["start", "remediate", "resolve", "escalate", "reassign", "note"])
+    lifecycle.resolve(incident.pk, by=bob, now=timezone.now())
+    assert sorted(buttons()) == ["close", "note"]
+
+
+def do(client, incident, verb, **form):
+    return client.post(f"/incidents/{incident.pk}/do/{verb}", form, follow=True).content.decode()
+
+
+def test_acknowledging_on_the_page(incident, bob, signed_in):
+    assert "Nobody else is called." in do(signed_in, incident, "acknowledge")
+    incident.refresh_from_db()
+    assert (incident.acknowledged_by, incident.timeline.last().via) == (bob, "web")
+
+
+def test_acknowledging_in_the_list_leads_back_to_the_list(incident, signed_in):
+    answer = signed_in.post(f"/incidents/{incident.pk}/do/acknowledge", {"next": "/?team=shop"})
+    assert answer.headers["Location"] == "/?team=shop"
+
+
+def test_no_form_leads_to_a_foreign_site(incident, signed_in):
+    for url in ("https://evil.example/", "//evil.example/", "javascript:alert(1)"):
+        answer = signed_in.post(f"/incidents/{incident.pk}/do/escalate", {"next": url})
+        assert answer.headers["Location"] == f"/incidents/{incident.pk}"
+
+
+def test_the_whole_way_on_the_page(incident, alice, signed_in):
+    for verb in ("acknowledge", "start", "remediate"):
+        do(signed_in, incident, verb)
+    assert "It was the cache." in do(signed_in, incident, "note", text="It was the cache.")
+    assert "Reassigned to Alice by Bob." in do(signed_in, incident, "reassign", to=alice.pk)
+    do(signed_in, incident, "resolve", note="Restarted the cache.")
+    assert "Resolution:</strong> Restarted the cache." in do(signed_in, incident, "close")
+    incident.refresh_from_db()
+    assert incident.status == "closed"
+
+
+def test_an_illegal_move_is_a_message(incident, signed_in):
+    assert "Acknowledge it first." in do(signed_in, incident, "start")
+
+
+@pytest.mark.parametrize("to", ["", "x", "9999999999999999999999"])
+def test_reassigning_to_nobody_asks_for_a_person(incident, signed_in, to):
+    assert "Choose the person" in do(signed_in, incident, "reassign", to=to)
+
+
+def test_an_unknown_verb_does_not_exist(incident, signed_in):
+    assert signed_in.post(f"/incidents/{incident.pk}/do/delete").status_code == 404
+
+
+def test_a_verb_needs_a_post_and_the_token_of_its_form(incident, bob):
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(bob)
+    assert strict.get(f"/incidents/{incident.pk}/do/acknowledge").status_code == 405
+    refused = strict.post(f"/incidents/{incident.pk}/do/acknowledge")
+    assert refused.status_code == 403 and b"reload the page" in refused.content
+    incident.refresh_from_db()
+    assert incident.status == "triggered"
+
+
+def test_observers_read_and_have_no_buttons(incident, client):
+    client.force_login(factories.UserFactory(role=Role.OBSERVER))
+    for path in ("/", f"/incidents/{incident.pk}"):
+        assert b"/do/" not in client.get(path).content
+    assert client.post(f"/incidents/{incident.pk}/do/acknowledge").status_code == 403
+    assert client.get("/incidents/new").status_code == 403
+    incident.refresh_from_db()
+    assert incident.status == "triggered"
+
+
+def test_observers_are_not_offered_work(incident, signed_in):
+    observer = factories.UserFactory(role=Role.OBSERVER, name="Olga")
+    assert b"Olga" not in signed_in.get(f"/incidents/{incident.pk}").content
+    assert "Choose the person" in do(signed_in, incident, "reassign", to=observer.pk)
+
+
+def test_opening_an_incident_by_hand_pages(service, bob, signed_in):
+    form = {"service": "checkout", "severity": "high", "title": "Nobody can pay", "description": "Since noon."}
+    answer = signed_in.post("/incidents/new", form)
+    opened = Incident.objects.get()
+    assert answer.headers["Location"] == f"/incidents/{opened.pk}"
+    assert (opened.title, opened.priority, opened.timeline.first().by) == ("Nobody can pay", "P2", bob)
+    assert opened.timeline.filter(kind="paged").exists()
+
+
+def test_a_form_that_is_not_complete_keeps_what_was_typed(service, signed_in):
+    form = {"service": "checkout", "severity": "high", "title": "  ", "description": "Since noon."}
+    answer = signed_in.post("/incidents/new", form)
+    assert answer.status_code == 400
+    assert b"one line that says what is wrong" in answer.content and b"Since noon." in answer.content
+    assert b'<option value="checkout" selected>' in answer.content
+
+
+def test_a_page_answers_its_fragments_alone(incident, signed_in):
+    path = f"/incidents/{incident.pk}"
+    answer = signed_in.get(path, headers={"X-Fragment": "head,timeline"})
+    assert b"<html" not in answer.content
+    assert re.findall(rb'data-fragment="(\w+)"', answer.content) == [b"head", b"timeline"]
+    assert "X-Fragment" in answer.headers["Vary"] and "no-store" in answer.headers["Cache-Control"]
+    assert re.findall(rb'data-fragment="(\w+)"', signed_in.get("/?fragment=rows").content) == [b"rows"]
+    assert signed_in.get("/?fragment=nonsense").status_code == 404
+
+
+def test_what_people_write_is_shown_as_text(service, signed_in):
+    evil = "<script>alert(1)</script>"
+    opened = lifecycle.trigger(service, title=evil, description=evil, severity="high", now=timezone.now())
+    do(signed_in, opened, "note", text=evil)
+    for path in ("/", f"/incidents/{opened.pk}"):
+        content = signed_in.get(path).content
+        assert evil.encode() not in content and b"&lt;script&gt;" in content
+
+
+def test_a_very_long_timeline_begins_with_its_end(incident, signed_in):
+    for number in range(201):
+        factories.TimelineEntryFactory(incident=incident, text=f"note {number}.")
+    content = signed_in.get(f"/incidents/{incident.pk}").content
+    assert b"Show 3 older entries" in content and b"note 0." not in content
+    assert b"note 0." in signed_in.get(f"/incidents/{incident.pk}?all").content
+
+
+@pytest.mark.parametrize("path", ["/incidents/4711", "/incidents/99999999999999999999999999", "/nowhere"])
+def test_what_is_not_there_leads_on(signed_in, path):
+    answer = signed_in.get(path)
+    assert answer.status_code == 404 and b"Go to the open incidents" in answer.content
+
+
+def test_the_page_after_a_crash_needs_no_database(rf):
+    answer = server_error(rf.get("/"))
+    assert answer.status_code == 500 and b"/health/ready" in answer.content
+
+
+def test_alerts_are_a_panel_and_a_page(incident, service, page_of, signed_in):
+    factories.AlertFactory(incident=incident, service=service, title="Errors above 5 %", labels={"env": "prod"})
+    path = reverse("alerts:panel", args=[incident.pk])
+    assert f'data-src="{path}"' in signed_in.get(f"/incidents/{incident.pk}").content.decode()
+    assert "Errors above 5 % Firing" in page_of(path) and "env=prod" in page_of(path)
+    assert b"<html" not in signed_in.get(path, headers={"X-Fragment": "panel"}).content
+
+
+def test_who_is_on_call_until_when_and_who_is_next(team, alice, bob, page_of):
+    schedule = factories.ScheduleFactory(name="Shop on call", team=team, people=[alice, bob])
+    today = timezone.now()
+    schedule.layers.update(unit="day", start_date=today.date() - dt.timedelta(days=1), handoff_time=dt.time(0, 0))
+    factories.ScheduleFactory(name="Nobody's", team=team)
+    text = page_of("/oncall")
+    tomorrow = today + dt.timedelta(days=1)
+    assert re.search(rf"Shop on call Bob You until {tomorrow:%a %d %b}, 00:00 UTC .* Then Alice until", text)
+    assert "Nobody&#x27;s Nobody for the next five weeks" in text
+
+
+def test_no_page_needs_inline_scripts_or_foreign_addresses(incident, signed_in):
+    for path in ("/", f"/incidents/{incident.pk}", "/incidents/new", "/oncall", "/nowhere"):
+        content = signed_in.get(path).content.decode()
+        assert not re.search(r"<script(?![^>]*\bsrc=)", content)
+        assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", content)
+        assert not re.search(r"(?:src|href)=\"(?:https?:)?//", content)
+
+
+@pytest.mark.parametrize("name", ["watchbill.css", "live.js", "link.js", "times.js", "morph.js"])
+def test_scripts_and_styles_name_no_foreign_address(name):
+    folder = project.BASE_DIR / "static" / name.rpartition(".")[2]
+    assert not re.search(r"https?://|@import|\beval\b|innerHTML", (folder / name).read_text())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-5, "0 s"), (42, "42 s"), (190, "3 m 10 s"), (8040, "2 h 14 m"), (273_600, "3 d 4 h")],
+)
+def test_spans_in_words(seconds, text):
+    assert pages.words(seconds) == text
+
+
+def test_a_time_is_relative_with_the_absolute_one_in_the_readers_zone(now):
+    said = pages.since({"now": now, "zone": "Europe/Berlin"}, now - 3 * MINUTE)
+    assert said == (
+        '<time datetime="2026-06-01T11:57:00+00:00" title="Mon 01 Jun 2026, 13:57:00 CEST" data-relative="ago">'
+        "3 m 0 s ago</time>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(190, "in 3 m 10 s"), (1, "in 1 s"), (0, "now"), (-29, "now"), (-31, "31 s late")]
+)
+def test_what_is_due_is_soon_or_now_or_late(now, seconds, text):
+    assert pages.relative("in", now + dt.timedelta(seconds=seconds), now) == text
