@@ -17,7 +17,7 @@ from django.db.models import Q
 from psycopg.types.json import Jsonb
 
 from alerts import event as events
-from alerts.models import Alert, InboundEvent, Integration, sources
+from alerts.models import Alert, InboundEvent, Integration, SeenSignature, sources
 from catalog.models import Service
 from core import counters, due
 from incidents import lifecycle, states, timeline
@@ -27,6 +27,8 @@ from notifications import alarms
 logger = logging.getLogger(__name__)
 
 BATCH = 200
+# A signature is refused when it is 300 s old, so nobody can replay one that was seen this long ago.
+SIGNATURE_KEPT = dt.timedelta(seconds=600)
 MAX_ATTEMPTS = 8
 RETRY_SECONDS = (2, 5, 15, 60, 300, 900, 3600)
 OPEN_STATES = (InboundEvent.State.PENDING, InboundEvent.State.FAILED)
@@ -456,7 +458,8 @@ class _Batch:
 
 
 def prune(*, now):
-    """Delete decided raw events older than RAW_EVENT_DAYS, at most 5,000 a call."""
+    """Delete decided raw events older than RAW_EVENT_DAYS, at most 5,000 a call, and signatures past their replay."""
+    SeenSignature.objects.filter(seen_at__lt=now - SIGNATURE_KEPT).delete()
     before = now - dt.timedelta(days=settings.RAW_EVENT_DAYS)
     old = InboundEvent.objects.filter(state=InboundEvent.State.DECIDED, received_at__lt=before)
     return InboundEvent.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:5000])).delete()[0]

@@ -69,8 +69,13 @@ class InboundEvent(DueRow):
     source = models.CharField(max_length=30)
     # Which key it came through: "integration:7", "service:3" or "api:3". Dedup keys live inside one scope.
     scope = models.CharField(max_length=60)
-    integration = models.ForeignKey(Integration, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-    service = models.ForeignKey(Service, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    # Without indexes of their own: every accepted event would pay for them, and nothing filters by them.
+    integration = models.ForeignKey(
+        Integration, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
+    service = models.ForeignKey(
+        Service, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
     body = models.BinaryField(help_text="The request's body, byte for byte.")
     headers = models.JSONField(default=dict, blank=True)
     # Keys that we made for triggers without one, so that deciding again gives the same alert.

@@ -226,7 +226,7 @@ SPECTACULAR_SETTINGS = {
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 if TIME_ZONE not in zoneinfo.available_timezones():  # Django would end in a traceback before any check runs
-    raise SystemExit(f"TIME_ZONE is “{TIME_ZONE}”, which is not a time zone: write it like Europe/Berlin, or unset it.")
+    raise SystemExit(f"TIME_ZONE is “{TIME_ZONE}”, which is no time zone: write it like Europe/Berlin, or unset it.")
 USE_TZ = True
 USE_I18N = False
 STATIC_URL = "/static/"

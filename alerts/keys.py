@@ -1,0 +1,150 @@
+"""Keys of the doors: which one opens what. Asked for every request, so answers are kept for some seconds."""
+
+import asyncio
+import dataclasses
+import hashlib
+import re
+import time
+
+from accounts.models import ApiKey, User
+from alerts.models import Integration, new_key
+from catalog.models import Service
+from incidents.models import Severity
+
+# A revoked key may still work for this long; one that was just made, or enabled again, waits at most for the second.
+KEPT_SECONDS = 5
+MISS_KEPT_SECONDS = 1
+KEPT_LIMIT = 10_000
+
+_KEY = re.compile(r"[A-Za-z0-9_-]{8,200}")
+_API_KEY = re.compile(r"wb_[0-9a-f]{12}_[A-Za-z0-9_-]{16,200}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """Where the events of a key go. `scope` is the space in which their dedup keys are unique."""
+
+    scope: str
+    source: str  # "" when any source may use the key
+    integration_id: int | None
+    service_id: int
+    default_severity: str = Severity.MEDIUM.value
+    signing_secret: str = ""
+    may_choose_service: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caller:
+    """Who uses an API key, and what the key may do."""
+
+    key_id: int
+    prefix: str
+    scope: str
+
+    @property
+    def may_send_alerts(self):
+        return self.scope in (ApiKey.Scope.ALERTS, ApiKey.Scope.WRITE)
+
+
+def digest(text):
+    """SHA-256 of a key, as it is stored."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def issue_key(integration):
+    """Give the integration a new key and return its text, which nobody can read again. The caller saves."""
+    text = new_key()
+    integration.key_hash = digest(text)
+    integration.key_last4 = text[-4:]
+    return text
+
+
+class Kept:
+    """The answers of a slow lookup, kept for some seconds. Whoever asks at the same time shares one lookup."""
+
+    def __init__(self, load):
+        self._load = load
+        self._answers = {}
+        self._asking = {}
+
+    async def get(self, key):
+        """What `load(key)` gives; None, which stands for "there is none", is kept for a shorter time."""
+        kept = self._answers.get(key)
+        if kept and kept[0] > time.monotonic():
+            return kept[1]
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.ensure_future(self._ask(key))
+        # Shielded: one sender who hangs up must not take the answer from the others.
+        return await asyncio.shield(asking)
+
+    def forget(self):
+        self._answers.clear()
+
+    async def _ask(self, key):
+        try:
+            answer = await self._load(key)
+        finally:
+            del self._asking[key]
+        self._answers.pop(key, None)
+        while len(self._answers) >= KEPT_LIMIT:
+            self._answers.pop(next(iter(self._answers)))  # the oldest
+        seconds = MISS_KEPT_SECONDS if answer is None else KEPT_SECONDS
+        self._answers[key] = (time.monotonic() + seconds, answer)
+        return answer
+
+
+class Keyring:
+    """Looks keys and services up with `fetch(query, params) -> rows`, the door's own connection."""
+
+    def __init__(self, fetch):
+        self._fetch = fetch
+        self._targets = Kept(self._load_target)
+        self._callers = Kept(self._load_caller)
+        self._services = Kept(self._load_service)
+
+    async def target(self, key):
+        """Where the events of this integration key or routing key go, or None for an unknown or disabled one."""
+        return await self._targets.get(key) if _KEY.fullmatch(key) else None
+
+    async def caller(self, key):
+        """The Caller of an API key that is neither revoked nor expired and whose person is active, or None."""
+        return await self._callers.get(key) if _API_KEY.fullmatch(key) else None
+
+    async def service(self, name):
+        """The id of the service with this slug, routing key or name, or None."""
+        return await self._services.get(name) if name else None
+
+    def forget(self):
+        """Look everything up anew: a kept answer has proved wrong."""
+        for kept in (self._targets, self._callers, self._services):
+            kept.forget()
+
+    async def _load_target(self, key):
+        rows = await self._fetch(
+            f"SELECT id, source, service_id, default_severity, signing_secret, may_choose_service "
+            f"FROM {Integration._meta.db_table} WHERE key_hash = %s AND is_enabled",
+            [digest(key)],
+        )
+        if rows:
+            return Target(f"integration:{rows[0][0]}", rows[0][1], rows[0][0], *rows[0][2:])
+        rows = await self._fetch(f"SELECT id FROM {Service._meta.db_table} WHERE routing_key = %s", [key])
+        return Target(f"service:{rows[0][0]}", "", None, rows[0][0]) if rows else None
+
+    async def _load_caller(self, key):
+        rows = await self._fetch(
+            f"SELECT api_key.id, api_key.prefix, api_key.scope FROM {ApiKey._meta.db_table} api_key "
+            f"JOIN {User._meta.db_table} person ON person.id = api_key.user_id "
+            "WHERE api_key.secret_hash = %s AND api_key.prefix = %s AND api_key.revoked_at IS NULL "
+            "AND (api_key.expires_at IS NULL OR api_key.expires_at > now()) AND person.is_active",
+            [digest(key), key[3:15]],
+        )
+        return Caller(*rows[0]) if rows else None
+
+    async def _load_service(self, name):
+        rows = await self._fetch(
+            f"SELECT id FROM {Service._meta.db_table} WHERE slug = %s OR routing_key = %s OR name = %s "
+            "ORDER BY (slug = %s) DESC, (routing_key = %s) DESC LIMIT 1",
+            [name] * 5,
+        )
+        return rows[0][0] if rows else None

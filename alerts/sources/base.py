@@ -1,0 +1,127 @@
+"""What every source has in common: a body in, events out, and answers that its sender understands."""
+
+import json
+
+import msgspec
+
+from alerts.event import clean_line
+
+KIBIBYTE = 1024
+
+
+class BadEvent(Exception):
+    """A body that no event can be made of. `errors` is `[{field, message}]`; each message says what to change."""
+
+    def __init__(self, errors):
+        super().__init__("; ".join(error["message"] for error in errors))
+        self.errors = errors
+
+    @classmethod
+    def about(cls, field, message):
+        return cls([{"field": field, "message": message}])
+
+
+def read_json(body):
+    """The JSON value of a body, read as forgivingly as can be done without guessing. Raises BadEvent.
+
+    What is not strict JSON gets a second chance: invalid UTF-8 is replaced, and a byte order mark, NaN, half
+    surrogates and raw line breaks in strings are accepted. A crippled message still wakes somebody.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError:
+        raise too_deep() from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    text = body.decode("utf-8", "replace").lstrip("\ufeff")
+    if not text.strip():
+        raise BadEvent.about("", "The body is empty. Send a JSON object.")
+    try:
+        return json.loads(text, strict=False)
+    except RecursionError:
+        raise too_deep() from None
+    except json.JSONDecodeError as error:
+        raise BadEvent.about(
+            "",
+            f"The body is not JSON: {error.msg} in line {error.lineno}, column {error.colno}. "
+            "Send a JSON object, with text in double quotes.",
+        ) from None
+    except ValueError:
+        raise BadEvent.about("", "The body has a number of thousands of digits. Send it as text.") from None
+
+
+def too_deep():
+    return BadEvent.about("", "The body is nested too deeply to be read. Send a flatter JSON object.")
+
+
+class Source:
+    """A kind of sender. A subclass is one file with a `kind`, a `label` and `read`."""
+
+    kind = ""
+    label = ""
+    # How to set the sender up, shown in the admin; {url} stands for the address with its key, {key} and {server} for
+    # its parts.
+    setup_help = ""
+    max_body = 512 * KIBIBYTE
+    # Request headers, in lower case, that `parse` needs and that are therefore kept with the body.
+    keep_headers = ()
+    # Nearly every sender tries again after 503; Alertmanager takes 429 as final.
+    overloaded_status = 503
+
+    def parse(self, body, headers):
+        """The events of a request body. Raises BadEvent when there is none to make."""
+        try:
+            return self.read(read_json(body), headers)
+        except RecursionError:
+            raise too_deep() from None
+
+    def read(self, data, headers):
+        """The events of a decoded JSON value. Raises BadEvent."""
+        raise NotImplementedError
+
+    def accepted(self, events, event_id):
+        """`(status, answer)` once the event is stored; an answer of None is an empty body."""
+        answer = {"status": "accepted", "dedup_key": events[0].dedup_key if events else "", "event_id": event_id}
+        if len(events) > 1:
+            answer["dedup_keys"] = [event.dedup_key for event in events]
+        return 202, answer
+
+    def refused(self, errors):
+        """`(status, answer)` for a body that raised BadEvent."""
+        return 400, {"status": "invalid", "errors": errors}
+
+    def overloaded(self):
+        """`(status, answer)` when nothing can be stored right now."""
+        return self.overloaded_status, {
+            "status": "overloaded",
+            "message": "Nothing was stored. Send the same event again after the time in Retry-After.",
+        }
+
+    def unknown_key(self, where):
+        """`(status, answer)` for a key that opens nothing. `where` it stood is "path", "header" or "body"."""
+        return 404 if where == "path" else 401, {
+            "status": "unknown_key",
+            "message": "No enabled integration has this key. Copy the address or the key from the integration again, "
+            "or issue a new key there.",
+        }
+
+    def bad_signature(self, reason):
+        """`(status, answer)` when the integration asks for a signature and the request's is not good."""
+        return 401, {"status": "bad_signature", "message": reason}
+
+    def too_large(self, limit):
+        """`(status, answer)` for a body over `limit` bytes."""
+        return 413, {
+            "status": "too_large",
+            "message": f"The body is larger than {limit // KIBIBYTE} KiB. Send fewer alerts in one request, "
+            "or leave long texts out.",
+        }
+
+
+def text_of(data, *names, limit):
+    """The first of these fields that holds text, on one line, or ""."""
+    for name in names:
+        text = clean_line(data.get(name), limit)
+        if text:
+            return text
+    return ""
