@@ -12,7 +12,6 @@ import json
 from django.db import connection, transaction
 from rest_framework.response import Response
 
-from core import due
 from core.errors import DomainError
 from core.models import IdempotencyKey
 
@@ -79,6 +78,6 @@ def _lock(names):
         return cursor.fetchone()[0]
 
 
-@due.housekeeping
 def forget_old_keys(*, now):
+    """Delete the keys whose answers need no longer be repeated."""
     IdempotencyKey.objects.filter(created_at__lt=now - KEPT).delete()

@@ -5,7 +5,7 @@ import datetime as dt
 from django.utils import timezone
 from django_q.models import Failure
 
-from core import due
+from core import due, idempotency
 from core.models import WorkerBeat
 
 
@@ -22,3 +22,6 @@ def housekeep():
     Failure.objects.filter(stopped__lt=now - dt.timedelta(days=7)).delete()
     for function in due.housekeepers():
         function(now=now)
+
+
+due.housekeeping(idempotency.forget_old_keys)

@@ -239,3 +239,27 @@ def add_note(number, *, text, by, now, via="web"):
     timeline.record(incident, "note", text[:20000], at=now, by=by, via=via)
     announce(incident_changed, incident=incident, verb="note", by=by, now=now)
     return incident
+
+
+@transaction.atomic
+def edit(number, *, by, now, via="web", **changes):
+    """Change `title`, `description` or `priority`; the urgency of later pages follows the priority.
+
+    Raises IllegalMove when the incident is closed.
+    """
+    incident = locked(number)
+    if incident.status == states.CLOSED:
+        raise states.refused("edit", incident.status)
+    changed = [name for name, value in changes.items() if getattr(incident, name) != value]
+    if not changed:
+        return incident
+    for name in changed:
+        setattr(incident, name, changes[name])
+    incident.urgency = urgency_of(incident.priority)
+    incident.save(update_fields=[*changed, "urgency"])
+    what = ", ".join(
+        f"priority is {incident.priority}" if name == "priority" else f"{name} changed" for name in changed
+    )
+    timeline.record(incident, "edited", f"Edited by {by or 'the system'}: {what}.", at=now, by=by, via=via)
+    announce(incident_changed, incident=incident, verb="edit", by=by, now=now)
+    return incident

@@ -49,6 +49,7 @@ PAST = {
     "close": "closed",
     "escalate": "escalated",
     "reassign": "reassigned",
+    "edit": "edited",
 }
 
 

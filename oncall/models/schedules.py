@@ -54,7 +54,11 @@ class Layer(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(365)],
         help_text="A shift lasts this many units, for example 2 weeks.",
     )
-    start_date = models.DateField(help_text="The first shift begins on this day; a weekly handoff is on its weekday.")
+    start_date = models.DateField(
+        # Far enough for every shift, and near enough that no calendar arithmetic overflows.
+        validators=[MinValueValidator(dt.date(1990, 1, 1)), MaxValueValidator(dt.date(2100, 1, 1))],
+        help_text="The first shift begins on this day; a weekly handoff is on its weekday.",
+    )
     handoff_time = models.TimeField(default=dt.time(9, 0), help_text="Wall-clock time of the handoff.")
     ends_at = models.DateTimeField(null=True, blank=True, help_text="Empty: the layer has no end.")
 

@@ -1,0 +1,54 @@
+"""The addresses under /api/v1. Each works with and without a slash at the end, and none redirects."""
+
+from django.urls import re_path
+from django.urls.resolvers import RegexPattern
+from rest_framework.exceptions import NotFound
+from rest_framework.routers import SimpleRouter
+from rest_framework.views import APIView
+
+from accounts.api import TeamViewSet, UserViewSet
+from alerts.api import AlertViewSet
+from catalog.api import CurrentOnCall, ServiceViewSet
+from incidents.api import Escalate, IncidentViewSet
+from notifications.api import NotificationViewSet
+from oncall.api import PolicyViewSet, ScheduleViewSet
+
+
+class Unknown(APIView):
+    """Whatever is not an address of ours: a problem document, not a page."""
+
+    schema = None
+    permission_classes = []
+
+    def initial(self, request, *args, **kwargs):
+        raise NotFound("There is no such address in the API. /api/docs shows those there are.")
+
+
+class OptionalSlash(RegexPattern):
+    def match(self, path):
+        return super().match(path.removesuffix("/"))
+
+
+class Router(SimpleRouter):
+    """Addresses without a slash at the end, which work with one too."""
+
+    def get_urls(self):
+        urls = super().get_urls()
+        for url in urls:
+            url.pattern = OptionalSlash(str(url.pattern), name=url.name, is_endpoint=True)
+        return urls
+
+
+router = Router(trailing_slash=False)
+router.register("alerts", AlertViewSet)
+router.register("incidents", IncidentViewSet)
+router.register("services", ServiceViewSet)
+router.register("teams", TeamViewSet)
+router.register("users", UserViewSet)
+router.register("schedules", ScheduleViewSet)
+router.register("policies", PolicyViewSet)
+router.register("notifications", NotificationViewSet)
+router.register("oncall/current", CurrentOnCall, basename="oncall-current")
+router.register("escalate", Escalate, basename="escalate")
+
+urlpatterns = [*router.urls, re_path("", Unknown.as_view())]

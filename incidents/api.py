@@ -1,0 +1,344 @@
+"""Incidents: what is wrong, and one address per verb. Every verb answers with the incident's new state."""
+
+import django_filters
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, serializers, status
+from rest_framework.decorators import action
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from accounts.api import PersonField, PersonFilter, PersonShape, TeamFilter
+from accounts.models import User
+from catalog.api import ServiceField, ServiceFilter
+from core.rest import NUMBER, Edge, Filters, MomentField, MomentFilter, ReadViewSet, Shape, WordsFilter
+from incidents import figures, lifecycle, messages, states
+from incidents.models import Incident, Priority, Severity, TimelineEntry
+from notifications.models import Notification
+
+LONGEST_TEXT = 20_000
+LARGEST_NUMBER = 2**63 - 1
+
+
+# --- shapes ---------------------------------------------------------------------------------------------------
+
+
+class IncidentShape(Shape):
+    service = serializers.SlugRelatedField("slug", read_only=True)
+    team = serializers.SlugRelatedField("slug", read_only=True)
+    assignee = PersonField(read_only=True)
+    acknowledged_by = PersonField(read_only=True)
+    resolved_by = PersonField(read_only=True)
+    policy = serializers.CharField(source="policy.name", default=None, read_only=True, allow_null=True)
+    verbs = serializers.SerializerMethodField(help_text="What may be done now.")
+    web_url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Incident
+        fields = [
+            "number",
+            "title",
+            "description",
+            "status",
+            "severity",
+            "priority",
+            "urgency",
+            "service",
+            "team",
+            "assignee",
+            "triggered_at",
+            "acknowledged_at",
+            "acknowledged_by",
+            "resolved_at",
+            "resolved_by",
+            "resolution_note",
+            "closed_at",
+            "policy",
+            "escalation_level",
+            "escalation_round",
+            "next_escalation_at",
+            "verbs",
+            "web_url",
+        ]
+        read_only_fields = fields
+
+    def get_verbs(self, incident) -> list[str]:
+        return states.verbs(incident.status)
+
+    def get_web_url(self, incident) -> str:
+        return messages.url_of(incident)
+
+
+class NewIncidentShape(serializers.Serializer):
+    service = ServiceField()
+    title = serializers.CharField(max_length=1024)
+    severity = serializers.ChoiceField(Severity.choices)
+    description = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
+    priority = serializers.ChoiceField(Priority.choices, required=False, help_text="Left out: from the severity.")
+
+
+class IncidentEditShape(serializers.Serializer):
+    title = serializers.CharField(required=False, max_length=1024)
+    description = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
+    priority = serializers.ChoiceField(Priority.choices, required=False)
+
+
+class ResolveShape(serializers.Serializer):
+    note = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_TEXT, help_text="What it was.")
+
+
+class ReassignShape(serializers.Serializer):
+    user = PersonField(queryset=User.objects.all())
+
+
+class NoteShape(serializers.Serializer):
+    text = serializers.CharField(max_length=LONGEST_TEXT)
+
+
+class EscalateShape(serializers.Serializer):
+    """Either `incident`, or what a new incident needs."""
+
+    incident = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_NUMBER)
+    service = ServiceField(required=False)
+    title = serializers.CharField(required=False, max_length=1024)
+    severity = serializers.ChoiceField(Severity.choices, required=False)
+    description = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
+    priority = serializers.ChoiceField(Priority.choices, required=False)
+
+    def validate(self, fields):
+        if "incident" in fields:
+            return {"incident": fields["incident"]}
+        missing = [name for name in ("service", "title", "severity") if name not in fields]
+        if missing:
+            raise serializers.ValidationError(
+                "Give “incident” with the number of an incident to escalate, or “service”, “title” and “severity” "
+                f"to open one. Missing: {', '.join(missing)}."
+            )
+        return fields
+
+
+class TimelineShape(Shape):
+    by = PersonField(read_only=True)
+    reasons = serializers.ListField(
+        child=serializers.CharField(), source="data.reasons", default=list, read_only=True, help_text="Why."
+    )
+
+    class Meta:
+        model = TimelineEntry
+        fields = ["id", "kind", "at", "by", "via", "text", "reasons"]
+        read_only_fields = fields
+
+
+class ResponderShape(serializers.Serializer):
+    """Somebody who was told about the incident, or has it."""
+
+    user = PersonShape()
+    is_assignee = serializers.BooleanField()
+    first_told_at = MomentField(allow_null=True)
+    acknowledged_at = MomentField(allow_null=True)
+    channels = serializers.ListField(child=serializers.CharField())
+
+
+class MetricsShape(serializers.Serializer):
+    time_to_acknowledge_seconds = serializers.FloatField(allow_null=True)
+    time_to_resolve_seconds = serializers.FloatField(allow_null=True)
+    target_seconds = serializers.IntegerField()
+    target_met = serializers.BooleanField(allow_null=True, help_text="Null while the target can still be met.")
+    escalation_level = serializers.IntegerField()
+    escalation_round = serializers.IntegerField()
+
+
+class IncidentSummaryShape(serializers.Serializer):
+    total = serializers.IntegerField()
+    open = serializers.IntegerField()
+    by_status = serializers.DictField(child=serializers.IntegerField())
+    by_severity = serializers.DictField(child=serializers.IntegerField())
+    mtta_seconds = serializers.FloatField(allow_null=True)
+    mttr_seconds = serializers.FloatField(allow_null=True)
+    acknowledged = serializers.IntegerField()
+    acknowledged_within_target = serializers.IntegerField()
+    target_compliance = serializers.FloatField(allow_null=True, help_text="A share from 0 to 1.")
+
+
+# --- filters --------------------------------------------------------------------------------------------------
+
+
+class StatusFilter(WordsFilter):
+    """A status, or `open` for all that are work still."""
+
+    def __init__(self, **kwargs):
+        super().__init__(choices=[("open", "Open"), *states.CHOICES], **kwargs)
+
+    def filter(self, qs, value):
+        return super().filter(qs, [*value, *states.OPEN] if value and "open" in value else value)
+
+
+class IncidentFilters(Filters):
+    status = StatusFilter()
+    severity = WordsFilter(choices=Severity.choices)
+    priority = WordsFilter(choices=Priority.choices)
+    service = ServiceFilter()
+    team = TeamFilter()
+    assignee = PersonFilter(label="Email or UUID.")
+    q = django_filters.CharFilter(field_name="title", lookup_expr="icontains", label="Words of the title.")
+    since = MomentFilter(field_name="triggered_at", lookup_expr="gte", label="Triggered at this time or later.")
+    until = MomentFilter(field_name="triggered_at", lookup_expr="lt", label="Triggered before this time.")
+
+
+# --- views ----------------------------------------------------------------------------------------------------
+
+
+INCIDENTS = Incident.objects.select_related("service", "team", "assignee", "acknowledged_by", "resolved_by")
+
+
+def _answer(incident, code=status.HTTP_200_OK):
+    """The incident's new state. Read again: a verb loads only what it needs."""
+    return Response(IncidentShape(INCIDENTS.get(pk=incident.pk)).data, status=code)
+
+
+def _checked(shape, request):
+    shape = shape(data=request.data)
+    shape.is_valid(raise_exception=True)
+    return shape.validated_data
+
+
+def _caller(request):
+    """The arguments that every verb takes from its request."""
+    return {"by": request.user, "now": timezone.now(), "via": "api"}
+
+
+class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadViewSet):
+    queryset = INCIDENTS
+    serializer_class = IncidentShape
+    filterset_class = IncidentFilters
+    ordering = ("-number",)
+    lookup_field = "number"
+    lookup_value_regex = NUMBER
+    http_method_names = ["get", "post", "patch", "head", "options"]
+
+    @extend_schema(request=NewIncidentShape, responses={201: IncidentShape})
+    def create(self, request):
+        """Open an incident by hand and call the first level."""
+        incident = lifecycle.trigger(**_checked(NewIncidentShape, request), **_caller(request))
+        return _answer(incident, status.HTTP_201_CREATED)
+
+    @extend_schema(request=IncidentEditShape)
+    def partial_update(self, request, number):
+        """Change title, description or priority. Everything else has a verb."""
+        return _answer(lifecycle.edit(number, **_checked(IncidentEditShape, request), **_caller(request)))
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def acknowledge(self, request, number):
+        """Take it: its escalation stops. Twice is harmless."""
+        return _answer(lifecycle.acknowledge(number, **_caller(request)))
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def start(self, request, number):
+        """Begin to investigate."""
+        return _answer(lifecycle.start(number, **_caller(request)))
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def remediate(self, request, number):
+        """Begin to repair."""
+        return _answer(lifecycle.remediate(number, **_caller(request)))
+
+    @extend_schema(request=ResolveShape)
+    @action(detail=True, methods=["post"])
+    def resolve(self, request, number):
+        """End it, from any open state. Its firing alerts end with it."""
+        return _answer(lifecycle.resolve(number, **_checked(ResolveShape, request), **_caller(request)))
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def close(self, request, number):
+        """Put a resolved incident away."""
+        return _answer(lifecycle.close(number, **_caller(request)))
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def escalate(self, request, number):
+        """Call the next level now."""
+        return _answer(lifecycle.escalate(number, **_caller(request)))
+
+    @extend_schema(request=ReassignShape)
+    @action(detail=True, methods=["post"])
+    def reassign(self, request, number):
+        """Give it to somebody and page them."""
+        to = _checked(ReassignShape, request)["user"]
+        return _answer(lifecycle.reassign(number, to=to, **_caller(request)))
+
+    @extend_schema(responses=TimelineShape(many=True), filters=False)
+    @action(detail=True, filterset_class=None, ordering=("id",), serializer_class=TimelineShape)
+    def notes(self, request, number):
+        """The notes of people, oldest first."""
+        return self._timeline(kind="note")
+
+    @extend_schema(request=NoteShape, responses={201: IncidentShape})
+    @notes.mapping.post
+    def add_note(self, request, number):
+        """Write a note into the timeline."""
+        incident = lifecycle.add_note(number, **_checked(NoteShape, request), **_caller(request))
+        return _answer(incident, status.HTTP_201_CREATED)
+
+    @extend_schema(responses=TimelineShape(many=True), filters=False)
+    @action(detail=True, filterset_class=None, ordering=("id",), serializer_class=TimelineShape)
+    def timeline(self, request, number):
+        """What happened, and why, oldest first."""
+        return self._timeline()
+
+    def _timeline(self, **wanted):
+        rows = TimelineEntry.objects.filter(incident=self.get_object(), **wanted).select_related("by")
+        return self.get_paginated_response(TimelineShape(self.paginate_queryset(rows), many=True).data)
+
+    @extend_schema(responses=MetricsShape)
+    @action(detail=True)
+    def metrics(self, request, number):
+        """How fast it was answered and resolved, and whether that met the target."""
+        return Response(figures.of(self.get_object(), now=timezone.now()))
+
+    @extend_schema(responses=ResponderShape(many=True), filters=False)
+    @action(detail=True, filterset_class=None, pagination_class=None)
+    def responders(self, request, number):
+        """Who was told about it or has it, first told first."""
+        return Response(ResponderShape(_responders(self.get_object()), many=True).data)
+
+    @extend_schema(responses=IncidentSummaryShape, filters=True)
+    @action(detail=False, url_path="stats/summary", pagination_class=None)
+    def summary(self, request):
+        """Counts, mean times to acknowledge and to resolve, and how often the target was met."""
+        return Response(figures.summary(self.filter_queryset(self.get_queryset())))
+
+
+class Escalate(Edge, ViewSet):
+    @extend_schema(
+        operation_id="escalate",
+        request=EscalateShape,
+        responses={200: IncidentShape, 201: IncidentShape},
+    )
+    def create(self, request):
+        """Call people now: the next level of an incident, or the first level of a new one.
+
+        With `incident` that incident escalates (200). With `service`, `title` and `severity` one is opened (201).
+        """
+        given = _checked(EscalateShape, request)
+        if "incident" in given:
+            return _answer(lifecycle.escalate(given["incident"], **_caller(request)))
+        return _answer(lifecycle.trigger(**given, **_caller(request)), status.HTTP_201_CREATED)
+
+
+def _responders(incident):
+    found = {}
+    rows = Notification.objects.filter(topic=incident.topic).select_related("user").order_by("planned_at", "id")
+    for row in rows:
+        one = found.setdefault(row.user, {"first_told_at": row.planned_at, "acknowledged_at": None, "channels": []})
+        if row.channel not in one["channels"]:
+            one["channels"].append(row.channel)
+        one["acknowledged_at"] = one["acknowledged_at"] or row.acknowledged_at
+    for user in filter(None, (incident.assignee, incident.acknowledged_by)):
+        one = found.setdefault(user, {"first_told_at": None, "acknowledged_at": None, "channels": []})
+        if user == incident.acknowledged_by:
+            one["acknowledged_at"] = incident.acknowledged_at
+    return [{"user": user, "is_assignee": user == incident.assignee, **one} for user, one in found.items()]

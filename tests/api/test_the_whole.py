@@ -1,0 +1,140 @@
+"""What holds for every address: constant cost, slashes, keys, and a clean OpenAPI document."""
+
+import io
+
+import pytest
+from django.core.handlers.asgi import ASGIRequest
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import resolve
+
+from incidents import lifecycle
+from tests import factories
+
+
+@pytest.fixture
+def grow(service, team, alice, bob, now):
+    """`grow(20)` adds 20 rows of everything, each with what belongs to it."""
+
+    def more(count):
+        for _ in range(count):
+            schedule = factories.ScheduleFactory(people=[alice, factories.UserFactory()])
+            policy = factories.EscalationPolicyFactory(calls=[alice, schedule], fallback_user=factories.UserFactory())
+            one = factories.ServiceFactory(policy=policy)
+            factories.MembershipFactory(team=one.team)
+            factories.OverrideFactory(schedule=first_schedule, user=factories.UserFactory(), created_by=alice)
+            incident = factories.IncidentFactory(
+                service=one, assignee=factories.UserFactory(), acknowledged_by=bob, resolved_by=alice
+            )
+            factories.AlertFactory(
+                service=one, incident=incident, integration=factories.IntegrationFactory(service=one)
+            )
+            factories.NotificationFactory(topic=first_incident.topic)
+            factories.TimelineEntryFactory(incident=first_incident, by=factories.UserFactory())
+
+    first_schedule = factories.ScheduleFactory(slug="first", team=team, people=[alice])
+    first_incident = lifecycle.trigger(service, title="Down", severity="critical", now=now)
+    more.number = first_incident.number
+    return more
+
+
+LISTS = [
+    "alerts",
+    "incidents",
+    "incidents?status=open&service=checkout",
+    "incidents/stats/summary",
+    "incidents/{number}/timeline",
+    "incidents/{number}/notes",
+    "incidents/{number}/responders",
+    "services",
+    "teams",
+    "users",
+    "schedules",
+    "schedules/first/overrides",
+    "schedules/first/final?start=2026-06-01T00:00:00Z&end=2026-08-01T00:00:00Z",
+    "policies",
+    "notifications",
+    "notifications/stats/summary",
+    "oncall/current",
+    "oncall/current?service=checkout",
+]
+
+
+def test_a_list_costs_the_same_number_of_queries_with_one_row_and_with_twenty(api, grow):
+    def costs():
+        found = {}
+        for path in LISTS:
+            with CaptureQueriesContext(
+                connection,
+            ) as queries:
+                answer = api.get("/api/v1/" + path.format(number=grow.number))
+            assert answer.status_code == 200, answer.data
+            found[path] = len(queries)
+        return found
+
+    grow(1)
+    with_one = costs()
+    grow(19)
+    assert costs() == with_one
+    assert max(with_one.values()) <= 10
+
+
+@pytest.mark.parametrize("path", ["incidents", "alerts", "oncall/current", "users/me", "incidents/stats/summary"])
+def test_an_address_works_with_and_without_a_slash_at_the_end(api, path):
+    assert api.get(f"/api/v1/{path}").status_code == 200
+    assert api.get(f"/api/v1/{path}/").status_code == 200
+
+
+def test_posting_works_with_a_slash_too(api, service):
+    new = {"service": "checkout", "title": "Down", "severity": "low"}
+    for path in ("incidents/", "escalate/", "escalate"):
+        assert api.post(f"/api/v1/{path}", new).status_code == 201
+
+
+def test_an_unknown_address_is_a_problem_document(api):
+    for path in ("", "nope", "incidents/1/explode", "incidents//"):
+        answer = api.get(f"/api/v1/{path}")
+        assert answer.status_code == 404
+        assert answer["Content-Type"] == "application/problem+json"
+
+
+def test_a_method_that_an_address_has_not_is_405(api):
+    answer = api.delete("/api/v1/incidents")
+    assert (answer.status_code, answer.data["code"]) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("header", ["Authorization", "X-API-Key"])
+def test_a_key_works_in_either_header(calls, bob, header):
+    text = factories.ApiKeyFactory(user=bob).text
+    value = f"Bearer {text}" if header == "Authorization" else text
+    assert calls().get("/api/v1/users/me", headers={header: value}).data["name"] == "Bob"
+
+
+def test_a_key_does_what_its_scope_says(calls, alice, service):
+    new = {"service": "checkout", "title": "Down", "severity": "low"}
+    for scope, reads, writes in (("read", 200, 403), ("alerts", 403, 403), ("write", 200, 201)):
+        headers = {"X-API-Key": factories.ApiKeyFactory(user=alice, scope=scope).text}
+        assert calls().get("/api/v1/incidents", headers=headers).status_code == reads
+        assert calls().post("/api/v1/incidents", new, headers=headers).status_code == writes
+
+
+def test_a_body_that_comes_in_chunks_is_read(service, alice):
+    key = factories.ApiKeyFactory(user=alice).text.encode()
+    headers = [(b"x-api-key", key), (b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")]
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/incidents", "query_string": b"", "headers": headers}
+    request = ASGIRequest(scope, io.BytesIO(b'{"service": "checkout", "title": "Down", "severity": "low"}'))
+    answer = resolve(request.path).func(request)
+    assert (answer.status_code, answer.data["title"]) == (201, "Down")
+
+
+def test_the_openapi_document_is_valid_and_complete(db, tmp_path):
+    call_command("spectacular", validate=True, fail_on_warn=True, file=str(tmp_path / "schema.yaml"))
+    text = (tmp_path / "schema.yaml").read_text()
+    assert "/api/v1/alerts:" in text and "Idempotency-Key" in text and "application/problem+json" in text
+
+
+def test_the_docs_load_nothing_from_elsewhere(client, db):
+    page = client.get("/api/docs")
+    assert page.status_code == 200
+    assert b"https://" not in page.content and b"swagger-ui-bundle.js" in page.content
