@@ -106,11 +106,15 @@ def _mark_failed(row, error, now):
         row.state, row.due_at = InboundEvent.State.FAILED, now + dt.timedelta(seconds=wait)
     row.save(update_fields=["attempts", "error", "state", "due_at"])
     alarms.raise_alarm(
-        f"event:{row.pk}",
+        _alarm_key(row),
         f"An event from {row.source} was accepted but could not be turned into an alert: {row.error} "
         "Nobody was paged for it. Open it in the admin under Inbound events.",
         now=now,
     )
+
+
+def _alarm_key(row):
+    return f"event:{row.pk}"
 
 
 def _decide_batch(rows, now):
@@ -446,6 +450,9 @@ class _Batch:
             for bound in BUCKETS:
                 if took <= bound:
                     self._count("alert_processing_seconds_bucket", le=bound)
+        again = [_alarm_key(row) for row in self.rows if row.attempts]
+        if again:
+            alarms.clear_alarms(again, now=self.now)
         self._count("alert_processing_seconds_count", len(self.rows))
         self._count("alert_processing_seconds_sum_ms", round(waited * 1000))
         with connection.cursor() as cursor:

@@ -95,10 +95,12 @@ def page_many(taken, callers, *, now, via="system", by=None):
             escalated[name] = escalated.get(name, 0) + 1
         if step.alarm:
             alarms.raise_alarm(
-                f"escalation:{incident.topic}", f"Incident #{incident.pk} {incident.title}: {step.alarm}", now=now
+                _alarm_key(incident), f"Incident #{incident.pk} {incident.title}: {step.alarm}", now=now
             )
     timeline.record_many(entries)
     counters.add_many(escalated)
+    # Whoever could not be reached before is reached now.
+    alarms.clear_alarms([_alarm_key(incident) for incident, step in taken if step.pages and not step.alarm], now=now)
 
 
 def page_person(incident, user, *, key, now, via, by):
@@ -113,8 +115,17 @@ def page_person(incident, user, *, key, now, via, by):
         text = f"{user} paged."
     else:
         text = f"{user} could not be paged. {' '.join(outcome.reasons)}"
-        alarms.raise_alarm(f"escalation:{incident.topic}", f"Incident #{incident.pk}: {text}", now=now)
+        alarms.raise_alarm(_alarm_key(incident), f"Incident #{incident.pk}: {text}", now=now)
     timeline.record(incident, "paged", text, at=now, via=via, by=by, reasons=outcome.reasons)
+
+
+def quiet(incident, *, now):
+    """Close the alarm about this escalation: somebody has the incident, or it is over."""
+    alarms.clear_alarm(_alarm_key(incident), now=now)
+
+
+def _alarm_key(incident):
+    return f"escalation:{incident.topic}"
 
 
 def first_level(incident):
@@ -196,6 +207,7 @@ def _advance(incidents, *, now):
         taken.append((incident, step))
     save_many(incidents)
     page_many(taken, callers, now=now)
+    alarms.clear_alarms([f"escalation-failed:{incident.pk}" for incident in incidents], now=now)
     return len(taken)
 
 

@@ -14,7 +14,7 @@ from incidents.figures import answer_text
 from incidents.models import Incident, Severity
 from incidents.priorities import priority_of, urgency_of
 from incidents.signals import incident_changed, incidents_triggered
-from notifications import alarms, outbox
+from notifications import outbox
 
 
 @dataclasses.dataclass
@@ -123,7 +123,7 @@ def acknowledge(number, *, by, now, via="web"):
     text = f"Acknowledged by {by or 'the source'} {answer_text(incident)}."
     timeline.record(incident, "acknowledged", text, at=now, by=by, via=via)
     outbox.settle([incident.topic], by=by, reason=f"acknowledged by {by or 'the source'}", now=now)
-    alarms.clear_alarm(f"escalation:{incident.topic}", now=now)
+    escalation.quiet(incident, now=now)
     announce(incident_changed, incident=incident, verb="acknowledge", by=by, now=now)
     return incident
 
@@ -166,7 +166,7 @@ def resolve(number, *, by, now, via="web", note=""):
     text = f"Resolved by {who}."
     timeline.record(incident, "resolved", f"{text} {incident.resolution_note}".strip(), at=now, by=by, via=via)
     outbox.settle([incident.topic], by=by, reason="the incident was resolved", now=now)
-    alarms.clear_alarm(f"escalation:{incident.topic}", now=now)
+    escalation.quiet(incident, now=now)
     announce(incident_changed, incident=incident, verb="resolve", by=by, now=now)
     return incident
 

@@ -206,6 +206,14 @@ def test_a_poison_event_is_marked_and_shown_and_the_rest_of_its_batch_pages(send
     assert Alarm.objects.filter(key=f"event:{poison.pk}", cleared_at=None).exists()
 
 
+def test_an_event_that_succeeds_at_last_pages_and_ends_its_alarm(send, now):
+    event = send(b"not json")
+    InboundEvent.objects.filter(pk=event.pk).update(body=json.dumps(trigger()).encode())
+    ingest.sweep(now=now + dt.timedelta(hours=1))
+    assert Incident.objects.exists()
+    assert not Alarm.objects.filter(cleared_at=None).exists()
+
+
 def test_a_poison_event_is_given_up_after_some_tries_and_stays_visible(send, now):
     poison = send(b"not json")
     for hour in range(1, 20):

@@ -165,3 +165,18 @@ def test_ten_workers_advance_each_escalation_once(service, now):
         thread.join(timeout=60)
     assert sum(advanced) == 60
     assert sorted(pages()) == [(1, "Alice")] * 60 + [(2, "Bob")] * 60
+
+
+def test_an_alarm_that_nobody_can_be_reached_ends_when_somebody_is(service, alice, bob, now):
+    alice.contact_methods.update(verified_at=None)
+    bob.contact_methods.update(verified_at=None)
+    incident = lifecycle.trigger(service, title="Down", severity="critical", now=now)
+    alarm = Alarm.objects.get(key=f"escalation:incident:{incident.pk}")
+    assert alarm.cleared_at is None
+    alice.contact_methods.update(verified_at=now)
+    incident.refresh_from_db()
+    at = incident.next_escalation_at
+    escalation.advance_due(now=at)
+    assert pages() == [(1, "Alice")]
+    alarm.refresh_from_db()
+    assert alarm.cleared_at == at
