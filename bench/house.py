@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(tempfile.mkdtemp(prefix="watchbill-bench-"))
 os.chmod(HOME, 0o755)
+(HOME / "static").mkdir()
 
 from core import embedded  # noqa: E402
 
@@ -49,7 +50,18 @@ APPLICATION = os.environ.get("BENCH_APPLICATION", "config.asgi:application")
 SERVERS = {
     "daphne": ["-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", "{port}", APPLICATION],
     "uvicorn": ["-m", "uvicorn", "--port", "{port}", "--log-level", "warning", APPLICATION],
-    "granian": ["-m", "granian", "--interface", "asgi", "--port", "{port}", "--no-ws", APPLICATION],
+    "granian": [
+        "-m",
+        "granian",
+        "--interface",
+        "asgi",
+        "--port",
+        "{port}",
+        "--no-ws",
+        "--log-level",
+        "error",
+        APPLICATION,
+    ],
 }
 
 
@@ -118,11 +130,11 @@ def web(server="daphne"):
 
 
 def worker():
-    return process("worker", ["manage.py", "qcluster", "--skip-checks"])
+    return process("worker", ["manage.py", "qcluster"])
 
 
 def ticker():
-    return process("ticker", ["manage.py", "ticker", "--skip-checks"])
+    return process("ticker", ["manage.py", "ticker"])
 
 
 def memory_mib(pid):
