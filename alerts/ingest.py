@@ -13,7 +13,7 @@ import logging
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Min, Q
 from psycopg.types.json import Jsonb
 
 from alerts import event as events
@@ -27,6 +27,10 @@ from notifications import alarms
 logger = logging.getLogger(__name__)
 
 BATCH = 200
+# An event that is older than the last change and comes in so soon after it was overtaken by that change on its way.
+OVERTAKEN = dt.timedelta(seconds=15)
+# A resolve without an alert waits so long at a time, and so long in all, for an older event to be decided.
+EARLY_WAIT, EARLY_LIMIT = dt.timedelta(seconds=1), dt.timedelta(seconds=30)
 # A signature is refused when it is 300 s old, so nobody can replay one that was seen this long ago.
 SIGNATURE_KEPT = dt.timedelta(seconds=600)
 MAX_ATTEMPTS = 8
@@ -91,6 +95,8 @@ def _decide_alone(row, now):
     try:
         with transaction.atomic():
             _decide_batch([row], now)
+    except _Changed:  # no fault of the event: somebody else is at the same alert right now
+        InboundEvent.objects.filter(pk=row.pk).update(due_at=now + EARLY_WAIT)
     except Exception as error:  # the event is kept, tried again and shown; nothing else may suffer from it
         logger.warning("Event %s of %s could not be decided.", row.pk, row.source, exc_info=True)
         _mark_failed(row, error, now)
@@ -140,6 +146,7 @@ class _Batch:
     def decide(self):
         parsed = self._parse()
         self._load(parsed)
+        parsed = self._without_early(parsed)
         for row, event, service, severity in self._routed(parsed):
             self._apply(row, event, service, severity)
         self._write()
@@ -168,13 +175,12 @@ class _Batch:
         services = services.select_related("team").order_by("pk").select_for_update(of=("self",), no_key=True)
         self.services = {service.pk: service for service in services}
         self.by_hint = {}
-        for service in self.services.values():
-            for name in (service.name, service.routing_key, service.slug):
-                self.by_hint[name] = service
+        for field in ("name", "routing_key", "slug"):  # the last wins: a slug means its service before a name does
+            for service in self.services.values():
+                self.by_hint[getattr(service, field)] = service
 
         keys = {(row.scope, event.dedup_key) for row, event in parsed}
-        touched = {(row.scope, event.dedup_key) for row, event in parsed if event.action in ("resolve", "acknowledge")}
-        self._lock_incidents(self._alerts(touched).values())
+        self._lock_incidents(self._alerts(keys).values())
         self.firing = self._alerts(keys)
         self.last_change = self._last_changes(keys - self.firing.keys())
 
@@ -192,18 +198,19 @@ class _Batch:
         return {(alert.scope, alert.dedup_key): alert for alert in rows}
 
     def _last_changes(self, keys):
-        """`{(scope, key): the source's time of the last state change}` of alerts that resolved."""
+        """`{(scope, key): (the source's time of the last state change, when we resolved it)}`"""
         if not keys:
             return {}
         scopes, names = zip(*sorted(keys), strict=True)
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT alert.scope, alert.dedup_key, max(alert.changed_at) FROM {Alert._meta.db_table} AS alert "
+                "SELECT alert.scope, alert.dedup_key, max(alert.changed_at), max(alert.resolved_at) "
+                f"FROM {Alert._meta.db_table} AS alert "
                 "JOIN unnest(%s::text[], %s::text[]) AS wanted(scope, key) "
                 "ON alert.scope = wanted.scope AND alert.dedup_key = wanted.key GROUP BY 1, 2",
                 [list(scopes), list(names)],
             )
-            return {(scope, key): changed for scope, key, changed in cursor.fetchall()}
+            return {(scope, key): times for scope, key, *times in cursor.fetchall()}
 
     def _lock_incidents(self, alerts):
         """Lock the incidents that this batch may join or end, and keep the open ones by service and severity."""
@@ -214,8 +221,10 @@ class _Batch:
         if joinable:
             wanted |= Q(service_id__in=joinable, status__in=states.OPEN, triggered_at__gt=oldest)
         rows = Incident.objects.filter(wanted).order_by("pk").select_for_update(no_key=True)
-        self.open_incidents = {}
+        self.open_incidents, self.over = {}, set()
         for incident in rows:
+            if not incident.is_open:
+                self.over.add(incident.pk)
             seconds = window.get(incident.service_id)
             if not (seconds and incident.is_open):
                 continue
@@ -228,6 +237,32 @@ class _Batch:
         return settings.CORRELATION_WINDOW_SECONDS if seconds is None else seconds
 
     # --- deciding ----------------------------------------------------------------------------------------------
+
+    def _without_early(self, parsed):
+        """Leave out requests that end something of which we may know the beginning in a moment.
+
+        A resolve that finds no alert is dropped. But when an older event of the same key's scope is still undecided,
+        perhaps in the hands of another process, it may be the trigger: then the request waits for a second.
+        """
+        begun = set(self.firing)
+        early = {}
+        for row, event in parsed:
+            key = (row.scope, event.dedup_key)
+            if event.action == "trigger":
+                begun.add(key)
+                early[row.pk] = None  # people are not kept waiting
+            elif key not in begun and self.now - row.received_at < EARLY_LIMIT:
+                early.setdefault(row.pk, row)
+        early = {pk: row for pk, row in early.items() if row}
+        if not early:
+            return parsed
+        others = InboundEvent.objects.filter(state__in=OPEN_STATES, scope__in={row.scope for row in early.values()})
+        others = others.exclude(pk__in=[row.pk for row in self.rows]).order_by()
+        oldest = dict(others.values_list("scope").annotate(Min("received_at")))
+        waiting = {pk for pk, row in early.items() if row.scope in oldest and oldest[row.scope] < row.received_at}
+        InboundEvent.objects.filter(pk__in=waiting).update(due_at=self.now + EARLY_WAIT)
+        self.rows = [row for row in self.rows if row.pk not in waiting]
+        return [(row, event) for row, event in parsed if row.pk not in waiting]
 
     def _routed(self, parsed):
         """`(row, event, service, severity)`: a service the event may name, else that of the key it came through."""
@@ -248,11 +283,15 @@ class _Batch:
         key = (row.scope, event.dedup_key)
         alert = self.firing.get(key)
         at = events.event_time(event.occurred_at, row.received_at)
+        if alert and alert.incident_id in self.over:
+            # Its incident ended and it was left behind: it must not swallow what is new.
+            self._end(alert, key, alert.changed_at)
+            alert = None
         if event.action == "trigger":
             self._count("alerts_received_total", severity=severity)
             if alert:
                 outcome = self._repeat(alert, row)
-            elif event.occurred_at and at < self.last_change.get(key, at):
+            elif event.occurred_at and self._was_overtaken(key, at, row):
                 outcome = "stale"
             else:
                 alert, outcome = self._open(row, event, service, severity, at)
@@ -268,6 +307,11 @@ class _Batch:
             outcome = self._end(alert, key, at)
         self._count("alerts_correlated_total", result=outcome)
         self.results[row.pk].append((alert, outcome))
+
+    def _was_overtaken(self, key, at, row):
+        """Whether a newer change came in just before. Much later, an old start time is a trouble that is back."""
+        changed_at, resolved_at = self.last_change.get(key, (at, row.received_at))
+        return at < changed_at and row.received_at - resolved_at < OVERTAKEN
 
     def _open(self, row, event, service, severity, at):
         alert = Alert(
@@ -317,7 +361,7 @@ class _Batch:
         alert.resolved_why = "the source says it is over"
         alert.changed_at = at
         del self.firing[key]
-        self.last_change[key] = at
+        self.last_change[key] = (at, self.now)
         if not alert._state.adding:
             self.ended.append(alert)
         self.maybe_over[id(alert)] = alert
@@ -334,9 +378,9 @@ class _Batch:
         made = {id(new): incident for new, incident in zip(self.new_incidents, incidents, strict=True)}
         for alert in self.new_alerts:
             alert.incident = made.get(id(alert.joins), alert.joins)
-        self._insert_alerts()
         self._update_repeats()
         self._update_ended()
+        self._insert_alerts()  # last: a key that resolved in this batch may fire again in it
         timeline.record_many(
             [
                 timeline.entry(

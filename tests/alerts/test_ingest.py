@@ -278,3 +278,59 @@ def test_fifty_concurrent_deciders_of_one_key_make_one_alert_and_one_incident(se
     assert Alert.objects.get().occurrences == 50
     assert Incident.objects.count() == 1
     assert set(InboundEvent.objects.values_list("state", flat=True)) == {"decided"}
+
+
+def test_a_trouble_that_is_back_with_its_old_start_time_opens_new_work(send, now):
+    """As when Prometheus was cut off: Alertmanager resolves by itself, and fires again with the first start time."""
+    send(trigger(occurred_at=now.isoformat()))
+    send(resolve(occurred_at=(now + 60 * SECOND).isoformat()), at=now + 60 * SECOND)
+    back = send(trigger(occurred_at=now.isoformat()), at=now + 1200 * SECOND)
+    assert back.result[0]["outcome"] == "new_incident"
+    assert Incident.objects.open().count() == 1
+
+
+def test_a_key_may_resolve_and_fire_again_in_one_request(send, now):
+    send(trigger())
+    again = send([resolve(), trigger(title="Disk full again")], at=now + SECOND)
+    assert again.state == "decided"
+    assert [one["outcome"] for one in again.result] == ["resolved", "joined_incident"]
+    assert Alert.objects.firing().get().title == "Disk full again"
+    assert Incident.objects.get().status == "triggered"
+
+
+def test_an_alert_left_behind_on_a_finished_incident_swallows_nothing(send, now):
+    send(trigger())
+    Incident.objects.update(status="resolved", resolved_at=now, next_escalation_at=None)
+    fresh = send(trigger(), at=now + 60 * SECOND)
+    assert fresh.result[0]["outcome"] == "new_incident"
+    assert Incident.objects.open().count() == 1 and Alert.objects.firing().count() == 1
+
+
+def test_a_resolve_waits_for_an_older_trigger_that_is_still_undecided(send, now):
+    first = send(trigger(), decide=False)
+    early = send(resolve(), at=now + SECOND)
+    assert early.state == "pending" and early.due_at > now + SECOND
+    ingest.decide_ids([first.pk], now=now + SECOND)
+    ingest.sweep(now=now + 3 * SECOND)
+    assert Incident.objects.get().status == "resolved"
+
+
+def test_a_resolve_does_not_wait_for_ever_for_what_may_never_be_decided(send, now):
+    send(b"not json", at=now)
+    early = send(resolve(), at=now + SECOND)
+    for second in range(3, 60):
+        ingest.sweep(now=now + second * SECOND)
+    early.refresh_from_db()
+    assert early.state == "decided" and early.result[0]["outcome"] == "no_open_alert"
+
+
+def test_a_trigger_never_waits(send, now):
+    send(b"not json")
+    assert send([resolve("other"), trigger()], at=now + SECOND).state == "decided"
+
+
+def test_a_slug_means_its_service_before_another_service_of_that_name(send, team):
+    meant = factories.ServiceFactory(slug="payments", name="Payments of today", team=team)
+    factories.ServiceFactory(slug="payments-legacy", name="payments", team=team)
+    send(trigger(service="payments"))
+    assert Alert.objects.get().service == meant
