@@ -122,6 +122,7 @@ def page_person(incident, user, *, key, now, via, by):
 def quiet(incident, *, now):
     """Close the alarm about this escalation: somebody has the incident, or it is over."""
     alarms.clear_alarm(_alarm_key(incident), now=now)
+    alarms.clear_prefix(f"unreachable:{incident.topic}:", now=now)
 
 
 def _alarm_key(incident):

@@ -4,6 +4,7 @@ import dataclasses
 
 from django.db import transaction
 
+from accounts.permissions import may
 from catalog.models import Service
 from catalog.policies import copies_for
 from core import counters
@@ -15,6 +16,7 @@ from incidents.models import Incident, Severity
 from incidents.priorities import priority_of, urgency_of
 from incidents.signals import incident_changed, incidents_triggered
 from notifications import outbox
+from notifications.message import storable
 
 
 @dataclasses.dataclass
@@ -85,14 +87,20 @@ def trigger_many(new, *, now):
 
 def trigger(service, *, title, severity, now, by=None, via="web", description="", priority=""):
     """Open an incident by hand. Raises DomainError when the title is empty or the severity is not one of ours."""
-    title = " ".join(title.split())[:1024]
-    if not title:
-        raise DomainError("Give the incident a title: one line that says what is wrong.")
+    title = _clean_title(title)
     if severity not in Severity.values:
         raise DomainError(f"“{severity}” is not a severity. Use {', '.join(Severity.values)}.")
     return trigger_many(
-        [NewIncident(service, severity, title, description, priority=priority, by=by, via=via)], now=now
+        [NewIncident(service, severity, title, storable(description), priority=priority, by=by, via=via)], now=now
     )[0]
+
+
+def _clean_title(text):
+    """One line of at most 1024 characters: it becomes the subject of mails."""
+    title = " ".join(storable(text).split())[:1024]
+    if not title:
+        raise DomainError("Give the incident a title: one line that says what is wrong.")
+    return title
 
 
 def locked(number):
@@ -159,7 +167,7 @@ def resolve(number, *, by, now, via="web", note=""):
     incident.status = states.after("resolve", incident.status)
     incident.resolved_at = now
     incident.resolved_by = by
-    incident.resolution_note = note.strip()
+    incident.resolution_note = storable(note).strip()
     incident.next_escalation_at = None
     incident.save(update_fields=["status", "resolved_at", "resolved_by", "resolution_note", "next_escalation_at"])
     who = by or ("the source: its last alert stopped firing" if via == "source" else "the system")
@@ -220,6 +228,8 @@ def reassign(number, *, to, by, now, via="web"):
         raise states.refused("reassign", incident.status)
     if not to.is_active:
         raise DomainError(f"{to} is deactivated. Choose somebody who is active.")
+    if not may(to, "respond"):
+        raise DomainError(f"{to} may only look at incidents. Choose a responder, or change the role of {to} first.")
     incident.assignee = to
     incident.page_number += 1
     incident.save(update_fields=["assignee", "page_number"])
@@ -232,7 +242,7 @@ def reassign(number, *, to, by, now, via="web"):
 @transaction.atomic
 def add_note(number, *, text, by, now, via="web"):
     """Write a note into the timeline. Raises DomainError when it is empty."""
-    text = text.strip()
+    text = storable(text).strip()
     if not text:
         raise DomainError("The note is empty. Write what the others should know.")
     incident = locked(number)
@@ -250,6 +260,10 @@ def edit(number, *, by, now, via="web", **changes):
     incident = locked(number)
     if incident.status == states.CLOSED:
         raise states.refused("edit", incident.status)
+    if "title" in changes:
+        changes["title"] = _clean_title(changes["title"])
+    if "description" in changes:
+        changes["description"] = storable(changes["description"])
     changed = [name for name, value in changes.items() if getattr(incident, name) != value]
     if not changed:
         return incident

@@ -58,6 +58,15 @@ def clear_alarms(keys, *, now):
         logger.exception("Could not clear the alarms %s", sorted(keys))
 
 
+def clear_prefix(prefix, *, now):
+    """Close every open alarm whose key starts with this text. Never raises."""
+    try:
+        with transaction.atomic():
+            Alarm.objects.filter(key__startswith=prefix[:KEY_LENGTH], cleared_at=None).update(cleared_at=now)
+    except Exception:  # see raise_alarms
+        logger.exception("Could not clear the alarms that start with %s", prefix)
+
+
 def is_about_alarm(topic):
     """Whether a message is itself a page about an alarm: if that fails, it raises no other."""
     return topic.startswith(TOPIC)

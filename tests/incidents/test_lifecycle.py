@@ -9,7 +9,8 @@ from core.errors import DomainError, IllegalMove, NotFound
 from incidents import figures, lifecycle
 from incidents.models import Incident, TimelineEntry
 from incidents.signals import incident_changed
-from notifications.models import Notification
+from notifications import alarms
+from notifications.models import Alarm, Notification
 
 MINUTE = dt.timedelta(minutes=1)
 
@@ -179,3 +180,37 @@ def test_figures_of_one_and_of_many(incident, service, alice, now):
     assert (many["total"], many["open"], many["mtta_seconds"], many["mttr_seconds"]) == (2, 1, 60, 600)
     assert many["by_status"] == {"resolved": 1, "triggered": 1}
     assert many["target_compliance"] == 1
+
+
+def test_a_title_is_one_line_however_it_was_given(incident, service, alice, now):
+    lifecycle.edit(incident.pk, title=" Checkout\nis\tdown\x00 ", by=alice, now=now)
+    incident.refresh_from_db()
+    assert incident.title == "Checkout is down"
+    with pytest.raises(DomainError, match="title"):
+        lifecycle.edit(incident.pk, title=" \n ", by=alice, now=now)
+
+
+def test_text_that_the_database_refuses_is_cleaned(incident, service, alice, now):
+    lifecycle.add_note(incident.pk, text="log: a\x00b\ud800", by=alice, now=now)
+    assert incident.timeline.last().text == "log: ab?"
+    lifecycle.resolve(incident.pk, note="done\x00", by=alice, now=now)
+    lifecycle.trigger(service, title="a\x00b", description="c\x00", severity="low", now=now)
+
+
+def test_an_observer_cannot_be_given_an_incident(incident, alice, charlie, now):
+    charlie.role = "observer"
+    charlie.save()
+    with pytest.raises(DomainError, match="only look"):
+        lifecycle.reassign(incident.pk, to=charlie, by=alice, now=now)
+    assert not Notification.objects.filter(user=charlie).exists()
+
+
+def test_an_answer_ends_the_alarms_about_the_incident(incident, alice, now):
+    for key in (
+        f"escalation:incident:{incident.pk}",
+        f"unreachable:incident:{incident.pk}:7",
+        "unreachable:incident:0:7",
+    ):
+        alarms.raise_alarm(key, "Nobody answers.", now=now)
+    lifecycle.acknowledge(incident.pk, by=alice, now=now)
+    assert list(Alarm.objects.filter(cleared_at=None).values_list("key", flat=True)) == ["unreachable:incident:0:7"]

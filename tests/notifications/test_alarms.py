@@ -56,6 +56,21 @@ def test_a_long_key_is_cut(db):
     assert Alarm.objects.get().cleared_at == NOW
 
 
+def test_alarms_that_start_alike_are_cleared_together(db):
+    keys = ["tests:a_%:1", "tests:a_%:2", "tests:abc:1", "tests:a_%", "other:tests:a_%:1"]
+    for key in keys:
+        alarms.raise_alarm(key, "Something is wrong.", now=NOW)
+    alarms.clear_alarm("tests:a_%:2", now=after(minutes=1))
+    alarms.clear_prefix("tests:a_%:", now=after(minutes=2))
+    assert {alarm.key: alarm.cleared_at for alarm in Alarm.objects.all()} == {
+        "tests:a_%:1": after(minutes=2),
+        "tests:a_%:2": after(minutes=1),
+        "tests:abc:1": None,
+        "tests:a_%": None,
+        "other:tests:a_%:1": None,
+    }
+
+
 @pytest.mark.logs_errors
 def test_raising_an_alarm_never_raises(db):
     alarms.raise_alarm("worker", "No time is given.", now=None)
