@@ -5,6 +5,7 @@ import os
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ.setdefault("WATCHBILL_ROLE", "web")  # whichever server loads this
 pages = get_asgi_application()  # first: it sets Django up, and what follows needs models
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402

@@ -4,6 +4,7 @@ Every name is explained in docs/configuration.md. The defaults start the program
 """
 
 import os
+import sys
 import zoneinfo
 from pathlib import Path
 
@@ -32,7 +33,9 @@ WATCHBILL_VERSION = "0.1.0"
 WATCHBILL_HOME = Path(env.str("WATCHBILL_HOME", default="") or BASE_DIR / "var").resolve()
 # web | worker | ticker | command. Connections differ by role: a pool corrupts forked workers, persistent
 # connections leak under ASGI.
-ROLE = env.str("WATCHBILL_ROLE", default="command")
+ROLE = env.str("WATCHBILL_ROLE", default="") or {"qcluster": "worker", "ticker": "ticker"}.get(
+    "".join(sys.argv[1:2]), "command"
+)
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or embedded.secret_key(WATCHBILL_HOME)

@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 INTERVAL = 0.2
 CANARY_SECONDS = 3
 HOUSEKEEPING_SECONDS = 600
-# With so many wake-ups waiting, one more would wake nobody sooner.
-QUEUE_FULL = 20
+# With so many wake-ups waiting, one more would wake nobody sooner; a kind that may have none gets one now and then.
+QUEUE_FULL, FULL_SECONDS = 20, 30
 # Any number that no other program on this database uses for an advisory lock.
 LOCK = 7_230_411
 
@@ -34,6 +34,7 @@ class Ticker:
         self.kinds = due.kinds()
         self.is_stopping = False
         self._canary_at = self._housekeeping_at = self._pulse_at = 0.0
+        self._woken_at = {}
         self._is_in_trouble = False
 
     def stop(self, *_):
@@ -67,8 +68,9 @@ class Ticker:
             self._pulse_at = clock
         woken = [kind for kind in self.kinds.values() if kind.oldest(now) is not None]
         if woken and get_broker().queue_size() > QUEUE_FULL:
-            woken = []
+            woken = [kind for kind in woken if clock - self._woken_at.get(kind.name, 0.0) > FULL_SECONDS]
         for kind in woken:
+            self._woken_at[kind.name] = clock
             async_task(kind.task)
         if clock - self._canary_at >= CANARY_SECONDS:
             self._canary_at = clock

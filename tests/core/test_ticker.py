@@ -80,3 +80,12 @@ def test_a_second_ticker_stands_by_until_the_first_is_gone(now):
         pytest.fail("The lock of the first ticker did not end with its connection.")
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_unlock_all()")
+
+
+def test_a_kind_that_may_have_no_wake_up_in_a_full_queue_gets_one_now_and_then(ticker, now, monkeypatch):
+    monkeypatch.setattr(ticking, "QUEUE_FULL", 0)
+    ticker.tick(now)  # canaries fill the queue
+    incident = factories.IncidentFactory()
+    Incident.objects.filter(pk=incident.pk).update(next_escalation_at=now)
+    assert ticker.tick(now) == ["escalations"]
+    assert ticker.tick(now) == []
