@@ -1,7 +1,6 @@
 """What the floors below report: deliveries that ended."""
 
 from django.dispatch import receiver
-from django.utils import timezone
 
 from incidents import timeline
 from incidents.models import Incident
@@ -10,7 +9,7 @@ from notifications.signals import delivery_ended
 
 
 @receiver(delivery_ended)
-def write_failed_delivery(topic, notification_ids, state, reason, **kwargs):
+def write_failed_delivery(topic, notification_ids, state, reason, now, **kwargs):
     """A page that could not be delivered stands in the incident's timeline."""
     kind, _, number = topic.partition(":")
     if kind != "incident" or state != Notification.State.FAILED:
@@ -25,7 +24,7 @@ def write_failed_delivery(topic, notification_ids, state, reason, **kwargs):
                 incident,
                 "delivery_failed",
                 f"The {row.channel} page to {row.user} failed: {reason}",
-                at=timezone.now(),
+                at=now,
                 channel=row.channel,
             )
             for row in rows

@@ -1,7 +1,6 @@
 """What was sent to whom, and what came of it. To read only: acknowledging is done on the incident or by a link."""
 
 import datetime as dt
-from urllib.parse import urlsplit
 
 import django_filters
 from django.db.models import Avg, Count, F
@@ -13,7 +12,7 @@ from rest_framework.response import Response
 
 from accounts.api import PersonField, PersonFilter
 from core.rest import UUID, Filters, MomentFilter, ReadViewSet, Shape, WordsFilter
-from notifications.models import Attempt, Notification, Urgency, channels
+from notifications.models import Attempt, Notification, Urgency, channels, shown_address
 
 FAILURES_WITHIN = dt.timedelta(hours=24)
 
@@ -47,8 +46,7 @@ class NotificationShape(Shape):
         ]
 
     def get_address(self, row) -> str:
-        parts = urlsplit(row.address)
-        return f"{parts.scheme}://{parts.hostname}/…" if parts.netloc else row.address
+        return shown_address(row.channel, row.address)
 
 
 class AttemptShape(Shape):

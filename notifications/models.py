@@ -10,12 +10,18 @@ from django.utils import timezone
 
 from core.models import DueRow
 from core.registry import Registry
+from notifications.channels.base import Channel
 
 channels = Registry("notifications.channels")
 
 
 def channel_choices():
     return channels.choices()
+
+
+def shown_address(kind, address):
+    """An address as others may read it; see `Channel.shown`. Also that of a channel that is gone."""
+    return (channels.get(kind) if kind in channels else Channel()).shown(address)
 
 
 class Urgency(models.TextChoices):

@@ -20,7 +20,7 @@ from core import counters, due
 from core.announce import announce
 from notifications import alarms, sending
 from notifications.message import Message, storable
-from notifications.models import Attempt, ContactMethod, Notification, channels
+from notifications.models import Attempt, ContactMethod, Notification, channels, shown_address
 from notifications.planning import Page, PageOutcome, plan_many, reaches
 from notifications.signals import delivery_ended
 
@@ -35,6 +35,7 @@ BATCH = 200
 MAX_CLAIMS = 10  # a message that stops its worker each time is given up
 LONGEST_RETRY_SECONDS = 300  # whatever a provider's Retry-After says
 PAUSE = datetime.timedelta(seconds=2)  # for messages handed back by a stuck lane
+SETTLED_SECONDS = 0.2  # how often the messages that wait in lanes are compared with their rows
 DRAIN_SECONDS = 35  # `deliver` ends before the queue's time limit of 60 s, even when a provider hangs
 
 # Of the messages due at the same time, first pages go before repeats, and loud ones before quiet ones.
@@ -134,19 +135,21 @@ def _not_worth_sending(rows, now):
     superseded = _superseded([row for row in rows if now - row.planned_at > sending.LATE], now)
     ended = {}
     for row in rows:
+        state, person = State.CANCELLED, ""
         if now - row.planned_at > STALE:
             reason = "It was more than 12 hours late, so it was not sent any more."
         elif row.attempts > MAX_CLAIMS:
+            state, person = State.FAILED, str(row.user)
             reason = f"The worker that sent it stopped {MAX_CLAIMS} times, so it was given up. See the worker's log."
         elif row.pk in superseded:
             reason = "It was superseded by a newer page of the same incident."
         else:
             continue
-        ended[row.pk] = _Ending.of_row(row, State.CANCELLED, now, reason=reason)
+        ended[row.pk] = _Ending.of_row(row, state, now, reason=reason, person=person)
     stale = sum(now - row.planned_at > STALE and not alarms.is_about_alarm(row.topic) for row in rows)
     if stale:
         alarms.raise_alarm(
-            "stale-pages",
+            f"stale-pages:{now:%Y-%m-%d}",  # nothing ends this alarm, and the next outage must page again
             f"Pages were more than 12 hours late and were not sent ({stale} of them in one go). "
             "Check that a worker and the ticker run, and look through the open incidents.",
             now=now,
@@ -229,7 +232,7 @@ def deliver(now=None, seconds=10, clock=timezone.now):
         clock = lambda: now  # noqa: E731
     _end_abandoned(clock())
     started = time.monotonic()
-    looked_at = beaten_at = float("-inf")
+    looked_at = compared_at = beaten_at = float("-inf")
     with sending.Lanes(clock) as lanes:
         while True:
             passed = time.monotonic() - started
@@ -242,6 +245,10 @@ def deliver(now=None, seconds=10, clock=timezone.now):
                 found = _prepare(claim(clock(), BATCH), clock())
                 lanes.add(found)
                 looked_at = float("-inf") if len(found) == BATCH else time.monotonic() - started
+            if passed - compared_at >= SETTLED_SECONDS and (waiting := lanes.waiting_pks()):
+                # Somebody may have acknowledged since the claim: whoever has not been called yet is not called.
+                _give_back(lanes.drop(_settled(waiting)), clock())
+                compared_at = passed
             if not lanes.is_busy or passed >= seconds + DRAIN_SECONDS:
                 return
             ended = lanes.results(timeout=0.2)
@@ -255,6 +262,11 @@ def _end_abandoned(now):
     Notification.objects.filter(state=State.SENDING, due_at=None, lease_until__lte=now).update(
         state=State.CANCELLED, lease_token=None, lease_until=None
     )
+
+
+def _settled(pks):
+    """Those of the claimed rows that were settled since."""
+    return set(Notification.objects.filter(pk__in=pks, due_at=None).values_list("pk", flat=True))
 
 
 def _prepare(rows, now):
@@ -317,7 +329,7 @@ def _after(sent):
 
 
 def _give_back(jobs, now):
-    """Put claimed rows back as if they had not been claimed, due again after a pause."""
+    """Put claimed rows back as if they had not been claimed, due again after a pause; a settled one ends cancelled."""
     if jobs:
         _record(
             [_Ending.of_job(job, State.PENDING, now, due_at=now + PAUSE, is_untried=True) for job in jobs], now=now
@@ -385,7 +397,7 @@ def _tell(endings, now):
         groups[each.topic, each.state, each.reason].append(each.pk)
     # By number, incident:9 before incident:10: whoever locks several incidents takes them in that order too.
     for (topic, state, reason), pks in sorted(groups.items(), key=lambda group: (len(group[0][0]), group[0])):
-        announce(delivery_ended, topic=topic, notification_ids=pks, state=state.value, reason=reason)
+        announce(delivery_ended, topic=topic, notification_ids=pks, state=state.value, reason=reason, now=now)
     failed = [each for each in endings if each.state == State.FAILED and not alarms.is_about_alarm(each.topic)]
     if failed:
         pages = {each.pk: _page_of(held[each.pk, each.lease_token]) for each in failed}
@@ -399,7 +411,7 @@ def _tell(endings, now):
             if pages[each.pk] not in reached:
                 key = _unreachable(each.topic, each.user_id)
                 texts.setdefault(key, f"No channel could reach {each.person} about “{each.title}” ({each.topic}).")
-                texts[key] += f" {each.channel} {each.address}: {each.reason}"
+                texts[key] += f" {each.channel} {shown_address(each.channel, each.address)}: {each.reason}"
         alarms.raise_alarms(texts, now=now)
     return endings
 

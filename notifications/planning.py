@@ -15,7 +15,7 @@ from accounts.models import User
 from core import due
 from notifications import rules
 from notifications.message import Message
-from notifications.models import ContactMethod, Notification, NotificationRule
+from notifications.models import ContactMethod, Notification, NotificationRule, shown_address
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,9 @@ def reaches(user_ids):
         .order_by("pk")
         .values_list("user_id", "pk", "channel", "address", "verified_at", "disabled_reason")
     ):
-        method = rules.Method(pk, channel, address, verified_at is not None, disabled_reason)
+        method = rules.Method(
+            pk, channel, address, verified_at is not None, disabled_reason, shown_address(channel, address)
+        )
         methods.setdefault(user_id, []).append(method)
     for user_id, method_id, urgency, delay_minutes in (
         NotificationRule.objects.filter(user_id__in=user_ids)

@@ -13,6 +13,7 @@ class Method:
     address: str
     is_verified: bool = True
     disabled_reason: str = ""
+    shown: str = ""  # the address as others may read it, when that differs
 
     @property
     def is_usable(self):
@@ -26,7 +27,7 @@ class Method:
         return "" if self.is_verified else "is not verified"
 
     def __str__(self):
-        return f"{self.channel} {self.address}"
+        return f"{self.channel} {self.shown or self.address}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -111,7 +111,10 @@ class _Lane:
 
 
 class Lanes:
-    """The sends of one worker. `add` jobs, take `results`, `give_back` those that had better wait in the database."""
+    """The sends of one worker. `add` jobs, take `results`, `give_back` those that had better wait in the database.
+
+    `drop` takes out those that nobody wants any more.
+    """
 
     def __init__(self, clock, *, threads=THREADS, lane_threads=LANE_THREADS):
         self.clock = clock
@@ -139,6 +142,10 @@ class Lanes:
     def waiting(self):
         with self._lock:
             return sum(len(lane.waiting) for lane in self._lanes.values())
+
+    def waiting_pks(self):
+        with self._lock:
+            return [job.pk for lane in self._lanes.values() for job, _ in lane.waiting]
 
     def add(self, jobs):
         with self._lock:
@@ -173,6 +180,16 @@ class Lanes:
                     back.append(lane.waiting.popleft()[0])
             self._unread -= len(back)
         return back
+
+    def drop(self, pks):
+        """Take out and return the waiting jobs with these pks; what a thread has taken already is left to it."""
+        dropped = []
+        with self._lock:
+            for lane in self._lanes.values():
+                dropped += [job for job, _ in lane.waiting if job.pk in pks]
+                lane.waiting = collections.deque(each for each in lane.waiting if each[0].pk not in pks)
+            self._unread -= len(dropped)
+        return dropped
 
     def _work(self):
         """A thread: send until no lane has something for it."""

@@ -4,5 +4,5 @@ from django.dispatch import Signal
 
 # A message reached its end without having been sent.
 # topic: text such as "incident:42"; notification_ids: list of primary keys, all of that topic;
-# state: "failed" or "cancelled"; reason: a sentence.
+# state: "failed" or "cancelled"; reason: a sentence; now: when it was noted.
 delivery_ended = Signal()

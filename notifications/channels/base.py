@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import uuid
+from urllib.parse import urlsplit
 
 from core.errors import SendError
 from notifications.message import Message
@@ -52,6 +53,16 @@ class Channel:
     def new_secret(self):
         """A secret for a new contact method of this channel, or "" if it needs none."""
         return ""
+
+    def shown(self, address):
+        """The address as others may read it: of a web address only the host, as the rest is often its password."""
+        try:
+            parts = urlsplit(address)
+            if not parts.netloc and "://" not in address:
+                return address
+            return f"{parts.scheme}://{parts.hostname}/…" if parts.hostname else "…"
+        except ValueError:
+            return "…"
 
     def lane(self, address):
         """A name for what may get stuck together, for example a host. A slow lane does not hold up the others."""

@@ -43,7 +43,9 @@ class Email(Channel):
         except smtplib.SMTPRecipientsRefused as error:
             code, answer = next(iter(error.recipients.values()))
             text = f"The mail server refused {address}: {code} {_words(answer)}"
-            raise (DeadAddress(text, status=code) if code >= 500 else SendError(text, status=code)) from None
+            if _says_no_such_mailbox(code, answer):
+                raise DeadAddress(text, status=code) from None
+            raise SendError(text, permanent=code >= 500, status=code) from None
         except smtplib.SMTPAuthenticationError as error:
             # Not the address's fault, and somebody may be changing the password right now: try again.
             raise SendError(
@@ -91,6 +93,20 @@ def compose(address, outgoing):
     )
     mail.attach_alternative(render_to_string("notifications/page.html", context), "text/html")
     return mail
+
+
+def _says_no_such_mailbox(code, answer):
+    """Whether the address itself is wrong, and not our relay, our reputation or a full mailbox.
+
+    The enhanced codes 5.1.x of RFC 3463 say so: no such mailbox (1), no such domain (2), bad syntax (3), moved (6).
+    Servers without them answer a bare 550, which some also say to a stranger who wants to relay.
+    """
+    if code < 500:
+        return False
+    answer = answer if isinstance(answer, bytes) else str(answer).encode()
+    if re.match(rb"\d\.\d+\.\d+", answer):
+        return re.match(rb"5\.1\.[1236]", answer) is not None
+    return code == 550 and b"relay" not in answer.lower()
 
 
 def _words(answer):

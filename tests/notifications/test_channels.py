@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from notifications.models import ContactMethod, channels
+from notifications.models import ContactMethod, channels, shown_address
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +23,22 @@ def test_every_channel_says_what_an_address_looks_like(kind):
     assert channel.label
     assert channel.address_help
     assert channel.problem_with("?!").endswith((".", "://."))
+
+
+@pytest.mark.parametrize(
+    "kind, address, shown",
+    [
+        ("email", "bob@example.com", "bob@example.com"),
+        ("email", "bob/oncall@example.com", "bob/oncall@example.com"),
+        ("webhook", "https://hooks.example.com/T0/SECRET?key=SECRET", "https://hooks.example.com/…"),
+        ("webhook", "https://user:SECRET@hooks.example.com:8443/", "https://hooks.example.com/…"),
+        ("webhook", "https://[SECRET", "…"),
+        ("webhook", "https:///SECRET", "…"),
+        ("gone", "https://hooks.example.com/SECRET", "https://hooks.example.com/…"),
+    ],
+)
+def test_an_address_is_shown_without_its_secret(kind, address, shown):
+    assert shown_address(kind, address) == shown
 
 
 def test_a_webhook_gets_a_secret_of_its_own():

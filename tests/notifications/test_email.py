@@ -115,6 +115,46 @@ def test_a_refused_recipient_is_dead(smtp):
         Email().send("gone@example.com", OUTGOING)
 
 
+@pytest.mark.parametrize(
+    "answer, is_dead",
+    [
+        ("550 5.1.1 No such person here", True),
+        ("550 5.1.6 The mailbox has moved", True),
+        ("553 5.1.3 Bad mailbox syntax", True),
+        ("550 No such user", True),
+        ("554 5.7.1 Relay access denied", False),
+        ("550 5.7.1 Rejected by policy", False),
+        ("550 relay not permitted", False),  # Exim, without an enhanced code
+        ("552 5.2.2 Mailbox full", False),
+        ("530 Authentication required", False),
+    ],
+)
+def test_only_a_mailbox_that_does_not_exist_is_dead(smtp, monkeypatch, answer, is_dead):
+    async def refuse(*_):
+        return answer
+
+    monkeypatch.setattr(smtp, "handle_RCPT", refuse)
+    with pytest.raises(SendError, match=answer) as error:
+        Email().send("bob@example.com", OUTGOING)
+    assert error.value.permanent
+    assert isinstance(error.value, DeadAddress) is is_dead
+
+
+@pytest.mark.django_db
+def test_a_relay_that_refuses_everybody_disables_nobody(bob, smtp, monkeypatch):
+    async def refuse(*_):
+        return "554 5.7.1 Relay access denied"
+
+    monkeypatch.setattr(smtp, "handle_RCPT", refuse)
+    method = make_method(bob, "email", "bob@example.com")
+    (row,) = page(bob)
+    outbox.deliver(now=NOW)
+    row.refresh_from_db()
+    method.refresh_from_db()
+    assert (row.state, method.disabled_reason) == ("failed", "")
+    assert "Relay access denied" in row.reason
+
+
 def test_a_recipient_refused_for_now_is_tried_again(smtp):
     with pytest.raises(SendError, match="451.*come back later") as error:
         Email().send("later@example.com", OUTGOING)

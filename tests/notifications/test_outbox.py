@@ -8,10 +8,12 @@ import pytest
 from django.dispatch import receiver
 
 from core.models import Counter
+from incidents.models import TimelineEntry
 from notifications import outbox, sending
 from notifications.channels.base import Channel
 from notifications.models import Alarm, Attempt, Notification, channels
 from notifications.signals import delivery_ended
+from tests.factories import IncidentFactory
 from tests.notifications.conftest import NOW, after, make_message, make_method, make_person, make_rule, page
 
 pytestmark = pytest.mark.django_db
@@ -125,7 +127,7 @@ def test_a_broken_receiver_is_tried_after_5_10_and_20_seconds_and_then_given_up(
     assert [attempt.number for attempt in row.tries.all()] == [1, 2, 3, 4]
     assert len(sink.requests) == 4
     assert news == [
-        {"topic": "incident:42", "notification_ids": [row.pk], "state": "failed", "reason": row.reason},
+        {"topic": "incident:42", "notification_ids": [row.pk], "state": "failed", "reason": row.reason, "now": at},
     ]
     assert counted("notifications_sent_total") == {'channel="webhook",status="failed"': 1}
 
@@ -224,6 +226,24 @@ def test_when_nothing_reaches_a_person_an_alarm_pages_the_admins(admin, bob, sin
     assert alarm.text.startswith("No channel could reach Bob about “Checkout errors” (incident:42).")
     assert states(f"alarm:{alarm.pk}") == ["sent"]
     assert b"No channel could reach Bob" in next(r for r in sink.requests if r.path == "/admin").body
+
+
+def test_an_alarm_keeps_the_secret_part_of_a_web_address(bob, sink, caplog):
+    make_method(bob, address=sink.url("/410?token=SECRET"))
+    page(bob)
+    outbox.deliver(now=NOW)
+    text = Alarm.objects.get().text
+    assert "webhook http://127.0.0.1/…: " in text
+    assert "SECRET" not in text + caplog.text
+
+
+def test_a_failure_stands_in_the_timeline_at_the_time_it_was_noted(bob, sink):
+    incident = IncidentFactory()
+    make_method(bob, address=sink.url("/410"))
+    page(bob, topic=incident.topic)
+    outbox.deliver(now=after(minutes=3))
+    entry = TimelineEntry.objects.get(incident=incident, kind="delivery_failed")
+    assert entry.at == after(minutes=3)
 
 
 def test_no_alarm_while_another_channel_may_still_reach_them(bob, sink):
@@ -348,6 +368,29 @@ def test_a_page_settled_while_its_worker_died_ends_cancelled(bob, sink):
     assert (row.state, row.reason, sink.requests) == ("cancelled", "Bob acknowledged.", [])
 
 
+def test_pages_that_wait_in_a_worker_are_not_sent_after_an_acknowledgement(bob, sink):
+    make_method(bob, address=sink.url("/slow?seconds=1"))
+    pages = [outbox.Page(f"k:{n}", "incident:42", bob.pk, make_message()) for n in range(40)]
+    outbox.plan_many(pages, now=NOW)
+    settled = []
+
+    def clock():
+        if sink.requests and not settled:
+            outbox.settle(["incident:42"], reason="Bob acknowledged.", now=NOW)
+            settled.append(NOW)
+        return NOW
+
+    outbox.deliver(clock=clock_in_main_thread(clock))
+    assert len(sink.requests) == sending.LANE_THREADS
+    cancelled = Notification.objects.filter(state="cancelled")
+    assert set(cancelled.values_list("reason", "attempts", "due_at", "lease_token")) == {
+        ("Bob acknowledged.", 0, None, None)
+    }
+    assert cancelled.count() == 40 - sending.LANE_THREADS
+    assert Notification.objects.filter(state="sent").count() == sending.LANE_THREADS
+    assert Attempt.objects.count() == sending.LANE_THREADS
+
+
 def finish(claimed, now):
     """Send claimed rows and note the results, as the worker that claimed them does."""
     jobs = outbox._prepare(claimed, now)
@@ -407,9 +450,12 @@ def test_a_page_that_stops_its_worker_each_time_is_given_up(bob, news):
         at += datetime.timedelta(seconds=60)
     assert outbox.claim(at) == []
     row.refresh_from_db()
-    assert row.state == "cancelled"
+    assert (row.state, row.due_at) == ("failed", None)
     assert "stopped 10 times" in row.reason
-    assert news[0]["state"] == "cancelled"
+    assert [(told["state"], told["notification_ids"]) for told in news] == [("failed", [row.pk])]
+    alarm = Alarm.objects.get()
+    assert alarm.text.startswith("No channel could reach Bob about “Checkout errors” (incident:42).")
+    assert "stopped 10 times" in alarm.text
 
 
 def test_pages_handed_back_count_no_try(bob, sink):
@@ -504,9 +550,20 @@ def test_a_page_of_yesterday_is_cancelled_with_an_alarm(admin, bob, sink, news):
     outbox.deliver(now=now)
     row.refresh_from_db()
     assert (row.state, row.reason) == ("cancelled", "It was more than 12 hours late, so it was not sent any more.")
-    assert Alarm.objects.get().key == "stale-pages"
+    assert Alarm.objects.get().key == "stale-pages:2026-05-04"
     assert [request.path for request in sink.requests] == ["/admin"]
     assert news[0]["state"] == "cancelled"
+
+
+def test_stale_pages_of_another_day_are_another_alarm(admin, bob):
+    make_method(bob)
+    for number, days in enumerate((0, 1, 1)):
+        page(bob, number=number, now=after(days=days, hours=-13))
+        outbox.claim(after(days=days))
+    assert list(Alarm.objects.order_by("pk").values_list("key", flat=True)) == [
+        "stale-pages:2026-05-04",
+        "stale-pages:2026-05-05",
+    ]
 
 
 def test_a_storm_of_alarms_pages_the_admins_only_so_often(admin, sink):

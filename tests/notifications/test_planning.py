@@ -52,6 +52,12 @@ def test_the_outcome_says_what_was_planned_and_why(alice, bob):
     assert Notification.objects.count() == 1
 
 
+def test_the_reasons_keep_the_secret_part_of_a_web_address(bob):
+    make_method(bob, address="https://hooks.example.com/SECRET", verified_at=None)
+    (outcome,) = outbox.plan_many([outbox.Page("k", "t", bob.pk, make_message())], now=NOW)
+    assert outcome.reasons[0] == "Bob's contact method webhook https://hooks.example.com/… is not verified."
+
+
 def test_a_thousand_pages_cost_as_many_statements_as_one(bob, alice):
     make_rule(make_method(bob))
     make_method(alice)

@@ -98,6 +98,20 @@ def test_everything_that_waits_can_be_taken_back_at_the_end(gate):
         assert lanes.is_busy
 
 
+def test_what_is_not_wanted_any_more_is_taken_out_of_the_row(gate):
+    with sending.Lanes(lambda: NOW, threads=4, lane_threads=2) as lanes:
+        lanes.add([job(gate, number, "slow") for number in range(6)])
+        until = time.monotonic() + 5
+        while lanes.waiting > 4 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert lanes.waiting_pks() == [2, 3, 4, 5]
+        assert [each.pk for each in lanes.drop({0, 3, 5, 77})] == [3, 5]
+        assert lanes.waiting_pks() == [2, 4]
+        gate.is_open.set()
+        assert sorted(sent.job.pk for sent in collect(lanes, 4)) == [0, 1, 2, 4]
+        assert not lanes.is_busy
+
+
 def test_threads_come_back_for_later_work(gate):
     with sending.Lanes(lambda: NOW, threads=4, lane_threads=4) as lanes:
         for round_ in range(20):
