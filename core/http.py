@@ -257,6 +257,8 @@ def _call(method, url, *, data, headers, timeout):
         raise SendError(f"{shown} did not answer within {timeout} s.") from None
     except aiohttp.InvalidURL:
         raise SendError(f"“{shown}” is not a web address. Check how it is written.", permanent=True) from None
+    except aiohttp.ClientResponseError as error:  # its full text quotes the whole address, which may be a secret
+        raise SendError(f"{shown} could not be reached: {error.message or type(error).__name__}.") from None
     except (aiohttp.ClientError, OSError) as error:
         if REFUSED in str(error):
             raise SendError(_refusal(url), permanent=True) from None

@@ -3,6 +3,7 @@
 import concurrent.futures
 import datetime
 import os
+import socket
 import threading
 
 import pytest
@@ -180,3 +181,21 @@ def test_retry_after_is_seconds_or_a_date():
     assert http.retry_after("Mon, 04 May 2026 10:14:00 GMT", now=now) == 0
     assert http.retry_after("soon") is None
     assert http.retry_after("") is None
+
+
+def test_a_broken_answer_is_told_without_the_path_which_may_be_a_secret(settings):
+    settings.HTTP_ALLOW_PRIVATE = ["127.0.0.1"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"this is not HTTP\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(SendError) as refused:
+            http.post(f"http://127.0.0.1:{server.getsockname()[1]}/SECRET?k=SECRET", json={})
+        thread.join(timeout=10)
+    assert "SECRET" not in refused.value.message and "127.0.0.1" in refused.value.message
