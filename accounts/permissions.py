@@ -12,6 +12,9 @@ ALLOWED = {
 
 def may(user, verb, record=None):
     """Whether the person may `read`, `respond` (every verb of an incident) or `configure`."""
-    if not user.is_active:
-        return False
-    return user.is_superuser or verb in ALLOWED[Role(user.role)]
+    return user.is_active and allows(user.role, verb, is_superuser=user.is_superuser)
+
+
+def allows(role, verb, *, is_superuser=False):
+    """Whether the role of an active person allows the verb; for who has no User at hand."""
+    return is_superuser or verb in ALLOWED[Role(role)]

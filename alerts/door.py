@@ -349,6 +349,9 @@ class Door:
         if target is None:
             headers = [(b"www-authenticate", b"Bearer")] if where == "header" else ()
             raise Refused(source.unknown_key(where), headers)
+        # Whoever speaks PagerDuty sends its changes with the same key.
+        if not target.opens(pagerduty.PagerDuty.kind if isinstance(source, pagerduty.PagerDuty) else source.kind):
+            raise Refused(_wrong_door(target, source, where))
         return target
 
     async def _rest(self, request):
@@ -399,7 +402,10 @@ class Door:
             )
             raise Refused(problem(401, "not_authenticated", detail), [(b"www-authenticate", b"Bearer")])
         if not caller.may_send_alerts:
-            detail = "This API key may only read. Use one with the scope “Send alerts” or “Read and write”."
+            detail = (
+                "This API key may not send alerts. Use one with the scope “Send alerts”, "
+                "or one with “Read and write” whose person has the responder role."
+            )
             raise Refused(problem(403, "not_allowed", detail))
         return caller
 
@@ -420,6 +426,17 @@ class Door:
             f"SELECT body = %b FROM {InboundEvent._meta.db_table} WHERE id = %s", [body, event_id]
         )
         return not rows or rows[0][0]
+
+
+def _wrong_door(target, source, where):
+    """The answer to the key of an integration at the door of another source: `(status, answer)`."""
+    message = (
+        f"This key belongs to an integration of the source “{target.source}”. Send to /in/{target.source}/<key>, "
+        "or make an integration for this source and use its key."
+    )
+    if where == "body":
+        return source.refused([{"field": "routing_key", "message": message}])
+    return 404, {"status": "unknown_key", "message": message}
 
 
 def _checked_signature(target, source, headers, body):

@@ -7,6 +7,7 @@ import re
 import time
 
 from accounts.models import ApiKey, User
+from accounts.permissions import allows
 from alerts.models import Integration, new_key
 from catalog.models import Service
 from incidents.models import Severity
@@ -25,25 +26,33 @@ class Target:
     """Where the events of a key go. `scope` is the space in which their dedup keys are unique."""
 
     scope: str
-    source: str  # "" when any source may use the key
+    source: str  # the one whose door the key opens; "" when it opens every door
     integration_id: int | None
     service_id: int
     default_severity: str = Severity.MEDIUM.value
     signing_secret: str = ""
     may_choose_service: bool = False
 
+    def opens(self, source):
+        """Whether the key may be used at the door of this kind of source."""
+        return self.source in ("", source)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Caller:
-    """Who uses an API key, and what the key may do."""
+    """Who uses an API key, and what the key and its person may do."""
 
     key_id: int
     prefix: str
     scope: str
+    role: str
+    is_superuser: bool
 
     @property
     def may_send_alerts(self):
-        return self.scope in (ApiKey.Scope.ALERTS, ApiKey.Scope.WRITE)
+        if self.scope == ApiKey.Scope.WRITE:  # all that its person may, and no more
+            return allows(self.role, "respond", is_superuser=self.is_superuser)
+        return self.scope == ApiKey.Scope.ALERTS
 
 
 def digest(text):
@@ -133,7 +142,8 @@ class Keyring:
 
     async def _load_caller(self, key):
         rows = await self._fetch(
-            f"SELECT api_key.id, api_key.prefix, api_key.scope FROM {ApiKey._meta.db_table} api_key "
+            "SELECT api_key.id, api_key.prefix, api_key.scope, person.role, person.is_superuser "
+            f"FROM {ApiKey._meta.db_table} api_key "
             f"JOIN {User._meta.db_table} person ON person.id = api_key.user_id "
             "WHERE api_key.secret_hash = %s AND api_key.prefix = %s AND api_key.revoked_at IS NULL "
             "AND (api_key.expires_at IS NULL OR api_key.expires_at > now()) AND person.is_active",

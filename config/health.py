@@ -1,5 +1,6 @@
 """Whether the house stands: alive without touching anything, ready when every part that pages people works."""
 
+import collections
 import datetime as dt
 
 from django.db import DatabaseError, connection
@@ -24,7 +25,10 @@ def alive(request):
 
 
 def ready(request):
-    """200 when all checks pass, else 503; the body names each check and what is wrong with it."""
+    """200 when all checks pass, else 503; the body names each check and what is wrong with it.
+
+    Anybody may ask, so open alarms are counted by their kind: their texts name people and incidents.
+    """
     now = timezone.now()
     try:
         checks = {
@@ -34,9 +38,9 @@ def ready(request):
             "worker": _worker(now),
             "due_work": _due_work(now),
         }
-        alarms = list(Alarm.objects.filter(cleared_at=None).values_list("text", flat=True)[:20])
+        alarms = _alarms()
     except DatabaseError as error:
-        checks, alarms = {"database": f"The database does not answer: {error}".strip()}, []
+        checks, alarms = {"database": f"The database does not answer: {error}".strip()}, None
     ok = not any(checks.values())
     body = {
         "status": "ok" if ok else "failing",
@@ -44,6 +48,12 @@ def ready(request):
         "alarms": alarms,
     }
     return JsonResponse(body, status=200 if ok else 503)
+
+
+def _alarms():
+    keys = Alarm.objects.filter(cleared_at=None).values_list("key", flat=True)
+    kinds = collections.Counter(key.partition(":")[0] for key in keys)
+    return {"open": kinds.total(), "kinds": kinds}
 
 
 def _migrations():

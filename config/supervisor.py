@@ -41,6 +41,8 @@ TICKER_SECONDS = 10  # so long a fresh ticker may need until its canaries fly
 LOG_BYTES, LOG_FILES = 10_000_000, 3
 MIGRATION_LOCK = 7_230_412  # any number that nothing else on this database uses for an advisory lock
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# No memory, no process, no disk; a preexec_fn that failed; no thread. All of them pass.
+CANNOT_START = (OSError, subprocess.SubprocessError, RuntimeError)
 SCHEMES = {"postgres", "postgresql", "psql", "pgsql"}
 URL_EXAMPLE = "postgres://user:password@host:5432/name"
 
@@ -201,6 +203,7 @@ class Child:
 
     def start(self, environment, home, log):
         parent = os.getpid()
+        self.started_at = time.monotonic()  # also of a start that fails, or its delay would never grow
 
         def die_with_parent():
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
@@ -219,8 +222,8 @@ class Child:
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
-        self.started_at = time.monotonic()
-        (home / "run" / f"{self.name}.pid").write_text(str(self.process.pid))
+        with contextlib.suppress(OSError):  # only kill_leftovers() misses it, and a full disk must stop no page
+            (home / "run" / f"{self.name}.pid").write_text(str(self.process.pid))
         threading.Thread(target=self._copy, args=(self.process.stdout, log), daemon=True).start()
 
     def _copy(self, pipe, log):
@@ -373,7 +376,16 @@ class Supervisor:
             self.worker_id = f"{socket.gethostname()}-{secrets.token_hex(4)}"
             self.watch = Watch(time.monotonic())
             role["WATCHBILL_WORKER_ID"] = self.worker_id
-        child.start(self._environment() | role, self.home, self.log)
+        try:
+            child.start(self._environment() | role, self.home, self.log)
+        except CANNOT_START as error:
+            if child.is_up:
+                child.end()  # nobody would read what it prints, and it would wait for that for ever
+            now = time.monotonic()
+            delay = child.next_delay(now)
+            child.start_at = now + delay
+            reason = getattr(error, "strerror", None) or error
+            self.say(f"{child.name} cannot be started ({reason}) and is tried again in {delay:g} s.")
 
     def _environment(self):
         return os.environ | {
@@ -439,6 +451,9 @@ class Supervisor:
                 self._start_database()
             except Refused as error:
                 self.say(str(error))
+                return
+            except CANNOT_START as error:
+                self.say(f"The embedded database cannot be started ({error}) and is tried again.")
                 return
             self._replace_worker()  # django-q2 would need ten seconds to give up its dead connections
             if before != settings.DATABASE_URL:

@@ -16,9 +16,11 @@ import functools
 import importlib
 import logging
 import os
+import socket
 import uuid
 
 from django.apps import apps
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -105,8 +107,10 @@ def held(model, *, pk, token):
 
 
 def beat():
-    """Note that this worker cluster runs tasks. Outside a cluster of the supervisor it does nothing."""
+    """Note that this worker cluster runs tasks. Outside a cluster it does nothing."""
     worker_id = os.environ.get("WATCHBILL_WORKER_ID")
+    if not worker_id and settings.ROLE == "worker":  # not of the supervisor: systemd or a container runs qcluster
+        worker_id = f"{socket.gethostname()}-{os.getppid()}"  # the parent, which all tasks of a cluster share
     if worker_id:
         now = timezone.now()
         with connection.cursor() as cursor:

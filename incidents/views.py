@@ -28,6 +28,7 @@ from core.errors import DomainError
 from incidents import escalation, figures, lifecycle, live, states
 from incidents.models import Incident, Severity
 from incidents.priorities import target_seconds
+from notifications.message import storable
 from notifications.models import Alarm, Notification, channels
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ A_PAGE = 50
 FIGURES_DAYS = 7
 LAST_ENTRIES = 200
 LAST_PAGES = 100
+LONGEST_NUMBER = 18  # so many digits fit a bigint; int() refuses thousands of them
 STATUSES = {"open": "Open", "triggered": "Triggered", "mine": "Open and mine", "all": "All"}
 LABELS = {
     "acknowledge": "Acknowledge",
@@ -55,9 +57,9 @@ def dashboard(request):
     latest = live.newest()  # before all else: what changes while we read is told again
     chosen = {
         "status": request.GET.get("status") if request.GET.get("status") in STATUSES else "open",
-        "team": request.GET.get("team", ""),
-        "service": request.GET.get("service", ""),
-        "q": request.GET.get("q", "").strip(),
+        "team": storable(request.GET.get("team", "")),
+        "service": storable(request.GET.get("service", "")),
+        "q": storable(request.GET.get("q", "")).strip(),
     }
     found = _filtered(chosen, request.user).select_related("service", "team", "assignee")
     urgent = Case(When(status=states.TRIGGERED, then=Value(0)), default=Value(1))
@@ -101,11 +103,16 @@ def _filtered(chosen, user):
         found = found.filter(team__slug=chosen["team"])
     if chosen["service"]:
         found = found.filter(service__slug=chosen["service"])
-    if text := chosen["q"].replace("\0", ""):
+    if text := chosen["q"]:
         words = Q(title__icontains=text) | Q(description__icontains=text) | Q(service__name__icontains=text)
-        number = text.removeprefix("#")
-        found = found.filter(words | Q(number=number) if number.isascii() and number.isdigit() else words)
+        number = _number(text.removeprefix("#"))
+        found = found.filter(words if number is None else words | Q(number=number))
     return found
+
+
+def _number(text):
+    """The number that somebody typed or picked, or None when nothing can have it."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER else None
 
 
 def _next_calls(incidents, *, now):
@@ -230,7 +237,7 @@ DONE = {
 
 
 def _person(pk):
-    found = _responders().filter(pk=int(pk)).first() if pk.isascii() and pk.isdigit() else None
+    found = _responders().filter(pk=_number(pk)).first()
     if found is None:
         raise DomainError("Choose the person who takes the incident over, then press Reassign.")
     return found
@@ -240,7 +247,7 @@ def _back(request):
     """The page of ours that the form names, or ""."""
     url = request.POST.get("next", "")
     is_ours = url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure())
-    return url if is_ours else ""
+    return url if is_ours and url.startswith("/") else ""  # redirect() takes other words for names of pages
 
 
 @login_required
@@ -279,7 +286,7 @@ def _services():
 
 
 def _service(slug):
-    found = _services().filter(slug=slug).first()
+    found = _services().filter(slug=storable(slug)).first()
     if found is None:
         raise DomainError("Choose the service that is in trouble: its policy says who is called.")
     return found

@@ -229,7 +229,8 @@ def test_alertmanager_may_send_more(server, service):
     data = json.loads(sample("alertmanager_firing"))
     data["alerts"][0]["annotations"]["description"] = "x" * 1_000_000
     assert server.post(f"/in/alertmanager/{integration.key}", data).status == 200
-    assert server.post(f"/in/generic/{integration.key}", {"title": "x" * 1_000_000}).status == 413
+    other = factories.IntegrationFactory(source="generic", service=service)
+    assert server.post(f"/in/generic/{other.key}", {"title": "x" * 1_000_000}).status == 413
 
 
 def test_only_post_and_put(server, address):
@@ -293,6 +294,31 @@ def test_the_routing_key_of_a_service_opens_every_source(server, service):
     assert {(row.scope, row.integration, row.service) for row in rows} == {(f"service:{service.pk}", None, service)}
 
 
+def test_the_key_of_an_integration_opens_the_door_of_its_own_source_only(server, service):
+    bodies = {
+        "generic": TRIGGER,
+        "alertmanager": sample("alertmanager_firing"),
+        "pagerduty": sample("pagerduty_trigger"),
+    }
+    for own in bodies:
+        key = factories.IntegrationFactory(source=own, service=service).key
+        for kind, body in bodies.items():
+            for path, headers in ((f"/in/{kind}/{key}", {}), (f"/in/{kind}", {"Authorization": f"Bearer {key}"})):
+                reply = server.post(path, body, headers)
+                if kind == own:
+                    assert reply.status < 300
+                else:
+                    assert (reply.status, reply.json["status"]) == (404, "unknown_key")
+                    assert f"/in/{own}/<key>" in reply.json["message"]
+    assert InboundEvent.objects.count() == 2 * len(bodies)
+
+
+def test_the_short_address_of_events_takes_generic_integrations_only(server, service):
+    for kind, status in (("generic", 202), ("alertmanager", 404), ("pagerduty", 404)):
+        key = factories.IntegrationFactory(source=kind, service=service).key
+        assert server.post("/api/events", TRIGGER, {"Authorization": f"Bearer {key}"}).status == status
+
+
 def test_a_key_is_shown_once_and_stored_as_a_hash(integration):
     text = keys.issue_key(integration)
     integration.save()
@@ -336,6 +362,18 @@ def test_pagerduty_mistakes_are_400_with_a_list(server, service):
         assert reply.json["status"] == "invalid event"
         assert word in reply.json["errors"][0]
     assert not InboundEvent.objects.exists()
+
+
+@pytest.mark.parametrize("path", ["/v2/enqueue", "/v2/change/enqueue"])
+def test_pagerdutys_addresses_take_integrations_of_pagerduty_only(server, service, path):
+    body = "change" if "change" in path else "trigger"
+    own = factories.IntegrationFactory(source="pagerduty", service=service)
+    other = factories.IntegrationFactory(source="generic", service=service)
+    assert server.post(path, pagerduty(body, own.key)).status == 202
+    reply = server.post(path, pagerduty(body, other.key))
+    assert (reply.status, reply.json["status"]) == (400, "invalid event")
+    assert "/in/generic/<key>" in reply.json["errors"][0]
+    assert InboundEvent.objects.count() == 1
 
 
 def test_pagerduty_key_in_a_header_and_in_the_path(server, service):
@@ -647,6 +685,24 @@ def test_keys_that_may_not(server, service, alice):
         assert is_problem(status(text), 401, "not_authenticated")
     assert is_problem(status(factories.ApiKeyFactory(user=alice, scope="read").text), 403, "not_allowed")
     assert waits_for(lambda: type(good).objects.filter(pk=good.pk).exclude(last_used_at=None).exists())
+
+
+@pytest.mark.parametrize(
+    ("role", "is_superuser", "scope", "status"),
+    [
+        ("observer", False, "write", 403),
+        ("observer", False, "alerts", 202),
+        ("observer", True, "write", 202),
+        ("responder", False, "write", 202),
+        ("admin", False, "read", 403),
+    ],
+)
+def test_a_write_key_sends_alerts_when_its_person_may_respond(server, service, role, is_superuser, scope, status):
+    person = factories.UserFactory(role=role, is_superuser=is_superuser)
+    key = factories.ApiKeyFactory(user=person, scope=scope)
+    reply = server.post("/api/v1/alerts", {"service": service.slug, "title": "x"}, {"X-API-Key": key.text})
+    assert reply.status == status
+    assert status == 202 or is_problem(reply, 403, "not_allowed")
 
 
 def test_an_idempotency_key_stores_once(send, service):

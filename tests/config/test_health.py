@@ -30,7 +30,7 @@ def test_alive_asks_nothing_of_the_database(client):
 
 def test_ready_when_every_part_lives(client, alive):
     status, body = ready(client)
-    assert (status, body["status"], body["alarms"]) == (200, "ok", [])
+    assert (status, body["status"], body["alarms"]) == (200, "ok", {"open": 0, "kinds": {}})
 
 
 @pytest.mark.logs_errors
@@ -55,9 +55,14 @@ def test_late_work_is_not_ready_and_is_named(client, alive, service):
     assert status == 503 and "escalations 300 s" in body["checks"]["due_work"]
 
 
-def test_an_open_alarm_is_shown(client, alive):
-    alarms.raise_alarm("x", "Nobody is on call.", now=timezone.now())
-    assert ready(client)[1]["alarms"] == ["Nobody is on call."]
+def test_open_alarms_are_counted_by_kind_and_tell_strangers_nothing_else(client, alive):
+    now = timezone.now()
+    for key in ("escalation:1", "escalation:2", "event:3", "escalation:4", "stale"):
+        alarms.raise_alarm(key, "Alice of alice@example.com does not answer.", now=now)
+    alarms.clear_alarm("escalation:4", now=now)
+    answer = client.get("/health/ready")
+    assert answer.json()["alarms"] == {"open": 4, "kinds": {"escalation": 2, "event": 1, "stale": 1}}
+    assert b"Alice" not in answer.content
 
 
 def test_metrics_come_from_rows(client, service, alice, now, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 
 from config import supervisor
-from config.supervisor import Child, Log, Refused, Watch
+from config.supervisor import Child, Log, Refused, Supervisor, Watch
 from core import embedded
 
 
@@ -30,6 +30,17 @@ def children(tmp_path):
     for child in started:
         if child.is_up:
             child.end()
+
+
+@pytest.fixture
+def house(tmp_path, log, children, settings):
+    """A supervisor that has started nothing yet; its worker would only sleep."""
+    settings.WATCHBILL_HOME = tmp_path
+    supervised = Supervisor(host="127.0.0.1", port=0, with_demo=False)
+    supervised.log = log
+    supervised.worker.arguments = [sys.executable, "-c", "import time; time.sleep(60)"]
+    children.append(supervised.worker)
+    return supervised
 
 
 def until(condition, seconds=10):
@@ -168,6 +179,50 @@ def test_ending_a_child_ends_its_whole_group(tmp_path, log, children):
     until(child.has_exited)
     assert child.end() == -signal.SIGKILL
     until(lambda: is_gone(grandchild))
+
+
+def test_a_child_that_cannot_be_started_is_tried_again_and_stops_nothing(house, tmp_path):
+    worker, good = house.worker, house.worker.arguments
+    worker.arguments = ["/nowhere/python"]
+    house._care_for(worker, time.monotonic())
+    waits = []
+    for _ in range(3):
+        house._care_for(worker, worker.start_at)
+        waits.append(worker.start_at - time.monotonic())
+        assert not worker.is_up
+    assert waits == pytest.approx([1, 2, 4], abs=0.2)
+    lines = (tmp_path / "log" / "watchbill.log").read_text().splitlines()
+    assert len(lines) == 4
+    assert lines[0].endswith("worker cannot be started (No such file or directory) and is tried again in 0.5 s.")
+    worker.arguments = good
+    house._care_for(worker, worker.start_at - 0.1)
+    assert not worker.is_up
+    house._care_for(worker, worker.start_at)
+    assert worker.is_up
+
+
+def test_a_worker_that_cannot_be_replaced_is_tried_again(house):
+    house._care_for(house.worker, time.monotonic())
+    assert house.worker.is_up
+    house.worker.arguments, good = ["/nowhere/python"], house.worker.arguments
+    house._replace_worker()
+    assert not house.worker.is_up
+    house.worker.arguments = good
+    house._care_for(house.worker, house.worker.start_at)
+    assert house.worker.is_up
+
+
+def test_a_child_runs_without_its_pid_file_when_the_disk_takes_none(house, tmp_path):
+    (tmp_path / "run" / "worker.pid").mkdir()  # no file can be written there
+    house._care_for(house.worker, time.monotonic())
+    assert house.worker.is_up and not house.worker.has_exited()
+
+
+def test_an_embedded_database_that_cannot_be_started_stops_nothing(house, tmp_path):
+    house.is_embedded, house.home = True, tmp_path / "full"
+    house.home.write_text("no folder can be made here")
+    house._watch_database()
+    assert "cannot be started" in (tmp_path / "log" / "watchbill.log").read_text()
 
 
 def test_leftovers_are_killed_only_when_they_are_ours(tmp_path):

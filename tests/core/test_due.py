@@ -1,12 +1,15 @@
 """Durable work: claim, lease, fencing token."""
 
 import datetime as dt
+import os
+import socket
 import threading
 
 import pytest
 from django.db import connection
 
 from core import due
+from core.models import WorkerBeat
 from notifications.models import Notification
 from tests import factories
 
@@ -63,3 +66,20 @@ def test_ten_workers_share_the_rows_without_waiting_and_without_doubles(now):
 
 def test_every_kind_of_durable_work_is_registered():
     assert {"events", "escalations", "deliveries"} <= due.kinds().keys()
+
+
+@pytest.mark.parametrize(
+    ("role", "given", "known"),
+    [
+        ("worker", "house-1", ["house-1"]),
+        ("command", "house-1", ["house-1"]),
+        ("worker", "", [f"{socket.gethostname()}-{os.getppid()}"]),  # started by systemd or in a container
+        ("command", "", []),
+    ],
+)
+def test_a_worker_beats_whoever_started_it(db, settings, monkeypatch, role, given, known):
+    settings.ROLE = role
+    monkeypatch.setenv("WATCHBILL_WORKER_ID", given)
+    due.beat()
+    due.beat()
+    assert list(WorkerBeat.objects.values_list("worker_id", flat=True)) == known

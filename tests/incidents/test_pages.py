@@ -100,6 +100,11 @@ def test_triggered_incidents_come_first_then_the_newest(service, bob, page_of):
         ("q=database", False),
         ("q=%00", True),
         ("q=99999999999999999999999", False),
+        (f"q={'9' * 5000}", False),
+        ("team=%00", True),
+        ("team=sh%00op", True),
+        ("service=%00", True),
+        ("service=check%00out", True),
         ("page=99", True),
     ],
 )
@@ -180,7 +185,7 @@ def test_acknowledging_in_the_list_leads_back_to_the_list(incident, signed_in):
 
 
 def test_no_form_leads_to_a_foreign_site(incident, signed_in):
-    for url in ("https://evil.example/", "//evil.example/", "javascript:alert(1)"):
+    for url in ("https://evil.example/", "//evil.example/", "javascript:alert(1)", "nowhere"):
         answer = signed_in.post(f"/incidents/{incident.pk}/do/escalate", {"next": url})
         assert answer.headers["Location"] == f"/incidents/{incident.pk}"
 
@@ -200,7 +205,7 @@ def test_an_illegal_move_is_a_message(incident, signed_in):
     assert "Acknowledge it first." in do(signed_in, incident, "start")
 
 
-@pytest.mark.parametrize("to", ["", "x", "9999999999999999999999"])
+@pytest.mark.parametrize("to", ["", "x", "9999999999999999999999", "9" * 5000, "1\0"])
 def test_reassigning_to_nobody_asks_for_a_person(incident, signed_in, to):
     assert "Choose the person" in do(signed_in, incident, "reassign", to=to)
 
@@ -242,6 +247,22 @@ def test_opening_an_incident_by_hand_pages(service, bob, signed_in):
     assert answer.headers["Location"] == f"/incidents/{opened.pk}"
     assert (opened.title, opened.priority, opened.timeline.first().by) == ("Nobody can pay", "P2", bob)
     assert opened.timeline.filter(kind="paged").exists()
+
+
+def test_zero_bytes_in_what_people_write_are_left_out(service, signed_in):
+    form = {"service": "check\0out", "severity": "high", "title": "Nobody\0 can pay", "description": "\0Since noon."}
+    signed_in.post("/incidents/new", form)
+    opened = Incident.objects.get()
+    assert (opened.title, opened.description) == ("Nobody can pay", "Since noon.")
+    assert "It was the cache." in do(signed_in, opened, "note", text="It was\0 the cache.")
+    do(signed_in, opened, "resolve", note="Restarted\0 it.")
+    opened.refresh_from_db()
+    assert opened.resolution_note == "Restarted it."
+
+
+def test_a_service_of_zero_bytes_asks_for_a_service(service, signed_in):
+    answer = signed_in.post("/incidents/new", {"service": "\0", "severity": "high", "title": "Nobody can pay"})
+    assert answer.status_code == 400 and b"Choose the service" in answer.content
 
 
 def test_a_form_that_is_not_complete_keeps_what_was_typed(service, signed_in):
