@@ -181,7 +181,7 @@ class AttemptAdmin(ReadOnlyAdmin):
 
 @admin.register(Alarm)
 class AlarmAdmin(ReadOnlyAdmin):
-    """What the product could not do. An open alarm shows in /health/ready until it is cleared."""
+    """What the product could not do. An open alarm is counted in /health/ready until it is cleared."""
 
     list_display = ("last_at", "text", "count", "is_open", "key")
     list_display_links = ("last_at", "text")

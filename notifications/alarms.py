@@ -1,6 +1,6 @@
 """Alarms: the product could not do its job, and says so to its admins. Never silent, and never in a loop.
 
-One open row per key, shown in the admin, in /health/ready and in the metrics. Opening one pages every admin; what
+One open row per key, shown to admins, counted in /health/ready and in the metrics. Opening one pages every admin; what
 happens again while it is open is only counted. When everything breaks at once, the first PAGED_ALARMS alarms of
 PAGED_WITHIN page and the rest are rows only, so that the alarms do not become the storm.
 """

@@ -172,7 +172,7 @@ class Attempt(models.Model):
 
 
 class Alarm(models.Model):
-    """The product could not do its job and says so: shown to admins, in /health/ready and in the metrics."""
+    """The product could not do its job and says so: shown to admins, counted in /health/ready and the metrics."""
 
     key = models.CharField(max_length=150, help_text="One open alarm per key.")
     text = models.TextField()
