@@ -37,6 +37,7 @@ import django  # noqa: E402
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
+from django.db import connections  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from accounts.models import Team, User  # noqa: E402
@@ -168,8 +169,6 @@ def percentile(values, share):
 
 def close():
     """Stop the database and remove the home."""
-    from django.db import connections
-
     connections.close_all()
     embedded.stop(HOME)
     shutil.rmtree(HOME, ignore_errors=True)

@@ -20,7 +20,7 @@ from django.db.models import Max  # isort: skip
 from django.utils import timezone  # isort: skip
 
 from alerts import ingest  # isort: skip
-from alerts.models import InboundEvent  # isort: skip
+from alerts.models import InboundEvent, Integration  # isort: skip
 
 EVENTS = 6000
 CONNECTIONS = 64
@@ -101,8 +101,6 @@ def wait_until_decided(limit=180):
 
 def decide_only(kind, company):
     """Events a second that one process decides from stored rows, 200 a batch."""
-    from alerts.models import Integration
-
     integration = Integration.objects.get()
     now = timezone.now()
     count = 2000

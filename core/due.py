@@ -2,8 +2,8 @@
 
 The truth is the row; a queued task only says "look now". A claim takes due rows with `SKIP LOCKED`, gives them a lease
 and a fencing token, and commits. Whoever holds the rows does the work with no transaction open and writes the answer
-through `held()`, which matches the token only: a worker that slept through its lease changes nothing. An expired lease
-makes the row due again, because a claim moves `due_at` to the end of the lease.
+only where the token still matches: a worker that slept through its lease changes nothing. An expired lease makes the
+row due again, because a claim moves `due_at` to the end of the lease.
 
 A kind of work is registered beside its task:
 
@@ -13,7 +13,7 @@ A kind of work is registered beside its task:
 
 import dataclasses
 import functools
-import importlib
+import importlib.util
 import logging
 import os
 import socket
@@ -99,11 +99,6 @@ def claim(due, *, now, lease, limit):
         )
         rows = {row.pk: row for row in model.objects.filter(pk__in=ids)}
     return [rows[pk] for pk in ids]
-
-
-def held(model, *, pk, token):
-    """The row, if this token still holds it: write results through this queryset only."""
-    return model.objects.filter(pk=pk, lease_token=token)
 
 
 def beat():
