@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
+    "django.contrib.postgres",
     "channels",
     "rest_framework",
     "django_filters",
@@ -223,6 +224,17 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    # Several things have a role, a priority or a state.
+    "ENUM_NAME_OVERRIDES": {
+        "RoleEnum": "accounts.models.Role",
+        "OnCallRoleEnum": "oncall.models.Duty",
+        "CalledRoleEnum": "oncall.api.shapes.CALLED_ROLES",
+        "WeekdayEnum": "oncall.api.schedules.WEEKDAYS",
+        "PriorityEnum": "incidents.models.Priority",
+        "NotificationStateEnum": "notifications.models.Notification.State",
+        "SwapStateEnum": "oncall.models.ShiftRequest.State",
+        "OfferStateEnum": "oncall.models.Offer.State",
+    },
 }
 
 # --- pages ----------------------------------------------------------------------------------------------------

@@ -26,34 +26,30 @@ class Callers:
     """Finds the people whom a set of policy copies means at one time, in a constant number of queries."""
 
     def __init__(self, policies, *, now):
-        self._called = chain.resolve(policies, at=now)
-        user_ids = {policy["fallback_user"] for policy in policies if policy.get("fallback_user")}
-        for policy in policies:
-            for level in policy.get("levels", ()):
-                user_ids.update(one.user_id for one in map(self._called, level["targets"]) if one.user_id)
-        self.reaches = outbox.reaches(user_ids)
+        fallbacks = {policy["fallback_user"] for policy in policies if policy.get("fallback_user")}
+        self._called = chain.resolve(policies, at=now, also=fallbacks)
+        self.reaches = self._called.reaches
 
     def candidates(self, level):
         """The Candidates of one level of a policy copy."""
-        return [self._candidate(one.user_id, one.why) for one in map(self._called, level["targets"])]
+        return [
+            self._candidate(one.user_id, one.why, one.problem, one.is_spare)
+            for target in level["targets"]
+            for one in self._called(target)
+        ]
 
     def fallback(self, policy):
         """The Candidate of the policy's fallback person, or None."""
         user_id = policy.get("fallback_user")
-        return self._candidate(user_id, "fallback person of the policy") if user_id else None
+        if not user_id:
+            return None
+        return self._candidate(user_id, "fallback person of the policy", chain.trouble(self.reaches.get(user_id)))
 
-    def _candidate(self, user_id, why):
-        if user_id is None:
-            return steps.Candidate(None, "", why, problem=why)
+    def _candidate(self, user_id, why, problem, is_spare=False):
         reach = self.reaches.get(user_id)
         if reach is None:
-            return steps.Candidate(None, "", why, problem="a person who no longer exists was meant")
-        problem = ""
-        if not reach.is_active:
-            problem = f"{reach.name} is deactivated"
-        elif not any(method.is_usable for method in reach.methods):
-            problem = f"{reach.name} has no verified contact method"
-        return steps.Candidate(user_id, reach.name, why, problem)
+            return steps.Candidate(None, "", why, problem)
+        return steps.Candidate(user_id, reach.name, why, problem, is_spare)
 
     def step(self, incident):
         """The next Step of an incident."""

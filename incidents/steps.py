@@ -5,12 +5,16 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """Somebody whom a target means. `user_id` is None where a target means nobody; then `problem` says why."""
+    """Somebody whom a target means. `user_id` is None where a target means nobody; then `problem` says why.
+
+    `is_spare`: the problem is only that they are busy, offline or away, so they are paged where nobody else can be.
+    """
 
     user_id: int | None
     name: str
     why: str
     problem: str = ""
+    is_spare: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +45,13 @@ def next_step(policy, *, round, level, candidates, fallback=None):
         why = "The service has no escalation policy." if not policy else f"The policy {policy['name']} has no levels."
         return Step(round, level, (), (why,), None, alarm=f"{why} Nobody was paged.", is_over=True)
 
-    reasons, tried = [], 0
+    reasons, tried, spares = [], 0, []
     while True:
         place = next((index for index, one in enumerate(levels) if one["number"] > level), None)
         if place is None:
             if round >= policy["repeats"]:
+                if spares:
+                    return _page_spares(round, level, spares, reasons, levels[-1]["delay_minutes"])
                 return _the_end(policy, round, level, reasons, tried)
             round, level, place = round + 1, 0, 0
             reasons.append(f"Round {round + 1}: the policy starts again at level {levels[0]['number']}.")
@@ -61,6 +67,7 @@ def next_step(policy, *, round, level, candidates, fallback=None):
             return Step(round, level, pages, tuple(reasons), current["delay_minutes"])
 
         tried += 1
+        spares += [one for one in found if one.is_spare]
         action = policy["nobody_action"]
         nobody = f"Nobody can be reached at level {level} of {policy['name']}."
         if action == "fallback":
@@ -70,14 +77,26 @@ def next_step(policy, *, round, level, candidates, fallback=None):
                 return Step(round, level, (person,), tuple(reasons), current["delay_minutes"])
             problem = person.problem if person else "no fallback person is set"
             reasons.append(f"{nobody} The fallback cannot be paged either: {problem}.")
+        is_last = tried >= len(levels)
+        if spares and (is_last or action != "next_level"):
+            reasons.append(nobody)
+            return _page_spares(round, level, spares, reasons, current["delay_minutes"])
         if action == "alarm":
             reasons.append(f"{nobody} The system alarm is raised.")
             return Step(round, level, (), tuple(reasons), current["delay_minutes"], alarm=nobody)
         reasons.append(f"{nobody} The next level is called at once.")
-        if tried >= len(levels):
+        if is_last:
             alarm = f"Nobody can be reached at any level of {policy['name']}."
             reasons.append(f"{alarm} The system alarm is raised.")
             return Step(round, level, (), tuple(reasons), current["delay_minutes"], alarm=alarm)
+
+
+def _page_spares(round, level, spares, reasons, wait_minutes):
+    """Page those who are busy, offline or away: that beats nobody at all."""
+    pages = _distinct(spares)
+    names = ", ".join(one.name for one in pages)
+    reasons = (*reasons, f"Paged all the same, since nobody else is left: {names}.")
+    return Step(round, level, pages, reasons, wait_minutes)
 
 
 def _the_end(policy, round, level, reasons, tried):

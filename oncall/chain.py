@@ -1,8 +1,10 @@
 """Escalation policies as data: the copy that an incident keeps, and the people whom its targets mean at a time."""
 
 import dataclasses
+import datetime as dt
 
-from oncall import lookup
+from notifications import outbox
+from oncall import lookup, shifts
 from oncall.models import EscalationPolicy, TargetKind
 
 
@@ -10,7 +12,7 @@ def copies(policy_ids):
     """`{policy id: copy}`, in four queries however many there are. The copy is plain JSON:
 
     {"id", "name", "repeats", "nobody_action", "fallback_user",
-     "levels": [{"number", "delay_minutes", "targets": [{"kind", "id", "name"}]}]}
+     "levels": [{"number", "delay_minutes", "targets": [{"kind", "id", "name", "role"}]}]}
     """
     policies = EscalationPolicy.objects.filter(pk__in=policy_ids).prefetch_related(
         "levels__targets__user", "levels__targets__schedule"
@@ -30,7 +32,12 @@ def _copy(policy):
                 "number": level.number,
                 "delay_minutes": level.delay_minutes,
                 "targets": [
-                    {"kind": target.kind.value, "id": target.user_id or target.schedule_id, "name": str(target)}
+                    {
+                        "kind": target.kind.value,
+                        "id": target.user_id or target.schedule_id,
+                        "name": str(target),
+                        "role": target.role,
+                    }
                     for target in level.targets.all()
                 ],
             }
@@ -41,31 +48,84 @@ def _copy(policy):
 
 @dataclasses.dataclass(frozen=True)
 class Called:
-    """Somebody whom a level means, and why. `user_id` is None where a schedule has nobody; `why` says so."""
+    """Somebody whom a level means, and why. `problem` says why they are not called; `user_id` may then be None.
+
+    `is_spare`: they are only busy, offline or away, so they are called after all where nobody else can be.
+    """
 
     user_id: int | None
     why: str
+    problem: str = ""
+    is_spare: bool = False
+    schedule_id: int | None = None
+    role: str = ""
+    until: dt.datetime | None = None
+    via: str = ""
+    instead_of: int | None = None
+    is_off: bool = False
 
 
-def resolve(policies, *, at):
-    """For policy copies: a function `(target) -> Called` that knows all their schedules at `at`."""
-    schedule_ids = {
-        target["id"]
-        for policy in policies
-        for level in policy.get("levels", ())
-        for target in level["targets"]
-        if target["kind"] == TargetKind.SCHEDULE
-    }
-    people = lookup.who_many(schedule_ids, at=at)
+def resolve(policies, *, at, also=()):
+    """For policy copies: a function `(target) -> [Called, ...]` that knows all their schedules at `at`.
 
-    def called(target):
+    A schedule means the people of the target's role; when none of them can be called, those of the next role too.
+    Nobody of a schedule: one Called without a person, whose problem says so. The function's `reaches` say how all
+    these people, and the ids in `also`, can be reached.
+    """
+    return _Resolver(policies, at, also)
+
+
+class _Resolver:
+    def __init__(self, policies, at, also):
+        targets = [target for policy in policies for level in policy.get("levels", ()) for target in level["targets"]]
+        self._rosters = lookup.who_many({one["id"] for one in targets if one["kind"] == TargetKind.SCHEDULE}, at=at)
+        people = {one["id"] for one in targets if one["kind"] == TargetKind.USER}
+        people.update(one.user_id for roster in self._rosters.values() for group in roster.values() for one in group)
+        self._away = lookup.unavailable(people, at=at)
+        self.reaches = outbox.reaches({*people, *also})
+
+    def __call__(self, target):
         if target["kind"] == TargetKind.USER:
-            return Called(target["id"], "named in the policy")
-        if target["id"] not in people:
-            return Called(None, f"the schedule {target['name']} no longer exists")
-        person = people[target["id"]]
-        if person is None:
-            return Called(None, f"nobody is on call in {target['name']}")
-        return Called(person.user_id, f"on call: {person.why}")
+            return [self._called(target["id"], "named in the policy")]
+        if target["id"] not in self._rosters:
+            return [Called(None, "", f"the schedule {target['name']} no longer exists")]
+        return self._of_roster(self._rosters[target["id"]], target)
 
-    return called
+    def _of_roster(self, roster, target):
+        found = []
+        wanted = target.get("role", shifts.PRIMARY)
+        for role in shifts.CALLED[shifts.CALLED.index(wanted) :]:
+            for one in roster[role]:
+                as_role = "" if role == shifts.PRIMARY else f", as {role.lower()}"
+                called = self._called(one.user_id, f"on call: {one.why}{as_role}")
+                found.append(
+                    dataclasses.replace(
+                        called,
+                        schedule_id=target["id"],
+                        role=one.role,
+                        until=one.until,
+                        via=one.via,
+                        instead_of=one.instead_of,
+                        is_off=one.is_off,
+                    )
+                )
+            if any(not one.problem for one in found):
+                return found
+        return found or [Called(None, "", f"nobody is on call in {target['name']}")]
+
+    def _called(self, user_id, why):
+        if problem := trouble(self.reaches.get(user_id)):
+            return Called(user_id, why, problem)
+        away = self._away.get(user_id, "")
+        return Called(user_id, why, away, is_spare=bool(away))
+
+
+def trouble(reach):
+    """Why a person cannot be reached at all, as a sentence without its full stop; empty when they can."""
+    if reach is None:
+        return "a person who no longer exists was meant"
+    if not reach.is_active:
+        return f"{reach.name} is deactivated"
+    if not any(method.is_usable for method in reach.methods):
+        return f"{reach.name} has no verified contact method"
+    return ""

@@ -15,7 +15,24 @@ from incidents.models import Incident, TimelineEntry
 from incidents.priorities import priority_of, urgency_of
 from notifications.models import Attempt, ContactMethod, Notification, NotificationRule
 from oncall import chain
-from oncall.models import EscalationPolicy, Layer, Level, Override, Participant, Schedule, Target
+from oncall.models import (
+    Availability,
+    CalendarFeed,
+    CalendarImport,
+    EscalationPolicy,
+    FixedShift,
+    Holiday,
+    Layer,
+    Level,
+    Offer,
+    Override,
+    Participant,
+    Restriction,
+    Schedule,
+    ShiftRequest,
+    Target,
+    TimeOff,
+)
 
 # A Monday, far from a clock change. The fixture `now` is the same.
 NOW = dt.datetime(2026, 6, 1, 12, 0, tzinfo=dt.UTC)
@@ -170,6 +187,106 @@ class OverrideFactory(DjangoModelFactory):
     user = factory.SubFactory(UserFactory)
     start_at = NOW - dt.timedelta(minutes=30)
     end_at = NOW + dt.timedelta(minutes=30)
+
+
+class RestrictionFactory(DjangoModelFactory):
+    """Monday to Friday, 09:00 until 17:00."""
+
+    class Meta:
+        model = Restriction
+
+    layer = factory.SubFactory(LayerFactory)
+    days = factory.LazyFunction(lambda: [0, 1, 2, 3, 4])
+    start_time = dt.time(9)
+    end_time = dt.time(17)
+
+
+class FixedShiftFactory(DjangoModelFactory):
+    """Somebody has the hour around NOW."""
+
+    class Meta:
+        model = FixedShift
+
+    schedule = factory.SubFactory(ScheduleFactory)
+    user = factory.SubFactory(UserFactory)
+    start_at = NOW - dt.timedelta(minutes=30)
+    end_at = NOW + dt.timedelta(minutes=30)
+
+
+class TimeOffFactory(DjangoModelFactory):
+    """Somebody is off for the day around NOW."""
+
+    class Meta:
+        model = TimeOff
+
+    user = factory.SubFactory(UserFactory)
+    start_at = NOW - dt.timedelta(hours=12)
+    end_at = NOW + dt.timedelta(hours=12)
+
+
+class AvailabilityFactory(DjangoModelFactory):
+    """Somebody is busy since an hour, without an end."""
+
+    class Meta:
+        model = Availability
+
+    user = factory.SubFactory(UserFactory)
+    status = Availability.Status.BUSY
+    since_at = NOW - dt.timedelta(hours=1)
+
+
+class HolidayFactory(DjangoModelFactory):
+    class Meta:
+        model = Holiday
+
+    day = NOW.date()
+    name = factory.Sequence(lambda n: f"Holiday {n}")
+
+
+class ShiftRequestFactory(DjangoModelFactory):
+    """Somebody asks the team for cover of a day that begins an hour after NOW."""
+
+    class Meta:
+        model = ShiftRequest
+
+    schedule = factory.SubFactory(ScheduleFactory)
+    requester = factory.SubFactory(UserFactory)
+    start_at = NOW + dt.timedelta(hours=1)
+    end_at = NOW + dt.timedelta(hours=25)
+    created_at = NOW
+
+
+class OfferFactory(DjangoModelFactory):
+    """Somebody offers to take all that is asked for."""
+
+    class Meta:
+        model = Offer
+
+    request = factory.SubFactory(ShiftRequestFactory)
+    user = factory.SubFactory(UserFactory)
+    start_at = factory.SelfAttribute("request.start_at")
+    end_at = factory.SelfAttribute("request.end_at")
+    created_at = NOW
+
+
+class CalendarFeedFactory(DjangoModelFactory):
+    """A feed of its owner's own shifts. Nobody knows its address."""
+
+    class Meta:
+        model = CalendarFeed
+
+    owner = factory.SubFactory(UserFactory)
+    person = factory.SelfAttribute("owner")
+    secret_hash = factory.Sequence(lambda n: f"{n:064x}")
+
+
+class CalendarImportFactory(DjangoModelFactory):
+    class Meta:
+        model = CalendarImport
+
+    name = factory.Sequence(lambda n: f"Calendar {n}")
+    schedule = factory.SubFactory(ScheduleFactory)
+    url = factory.Sequence(lambda n: f"https://calendar.example.com/{n}.ics")
 
 
 class EscalationPolicyFactory(DjangoModelFactory):

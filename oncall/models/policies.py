@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.models import Team
-from oncall.models.schedules import Schedule
+from oncall.models.schedules import Duty, Schedule
 
 
 class NobodyAction(models.TextChoices):
@@ -101,6 +101,12 @@ class Target(models.Model):
     schedule = models.ForeignKey(
         Schedule, on_delete=models.PROTECT, null=True, blank=True, related_name="policy_targets"
     )
+    role = models.CharField(
+        max_length=10,
+        choices=[(value, label) for value, label in Duty.choices if value != Duty.SHADOW],
+        default=Duty.PRIMARY,
+        help_text="Of a schedule: who is called. When nobody of that role can be, the next role is.",
+    )
 
     class Meta:
         ordering = ["level", "id"]
@@ -113,7 +119,9 @@ class Target(models.Model):
         ]
 
     def __str__(self):
-        return str(self.user or self.schedule)
+        if self.user_id or self.role == Duty.PRIMARY:
+            return str(self.user or self.schedule)
+        return f"{self.schedule} ({self.get_role_display().lower()})"
 
     @property
     def kind(self):

@@ -180,3 +180,30 @@ def test_an_alarm_that_nobody_can_be_reached_ends_when_somebody_is(service, alic
     assert pages() == [(1, "Alice")]
     alarm.refresh_from_db()
     assert alarm.cleared_at == at
+
+
+def test_a_busy_person_is_skipped_visibly_and_the_next_level_called(service, alice, now):
+    factories.AvailabilityFactory(user=alice, until_at=now + dt.timedelta(hours=2))
+    incident = lifecycle.trigger(service, title="Checkout is down", severity="critical", now=now)
+    assert pages() == [(2, "Bob")]
+    entry = incident.timeline.filter(kind="paged").get()
+    assert "Level 1: Alice is busy until 2026-06-01 14:00 UTC." in entry.data["reasons"]
+
+
+def test_when_everybody_is_busy_somebody_is_paged_all_the_same(service, alice, bob, now):
+    for person in (alice, bob):
+        factories.AvailabilityFactory(user=person)
+    incident = lifecycle.trigger(service, title="Checkout is down", severity="critical", now=now)
+    assert {name for _, name in pages()} == {"Alice", "Bob"}
+    entry = incident.timeline.filter(kind="paged").get()
+    assert any("Paged all the same" in reason for reason in entry.data["reasons"])
+
+
+def test_two_targets_that_resolve_to_one_person_page_them_once(team, alice, now):
+    """Fault catalogue, part A."""
+    schedule = factories.ScheduleFactory(team=team, people=[alice])
+    policy = factories.EscalationPolicyFactory(team=team, calls=[schedule])
+    factories.TargetFactory(level=policy.levels.get(), user=alice)
+    service = factories.ServiceFactory(team=team, policy=policy)
+    lifecycle.trigger(service, title="Checkout is down", severity="critical", now=now)
+    assert pages() == [(1, "Alice")]

@@ -102,3 +102,35 @@ def test_every_escalation_ends(action, repeats):
         if found.is_over:
             break
     assert found.is_over and found.alarm
+
+
+BUSY = Candidate(4, "Dora", "on call", problem="Dora is busy until 14:00", is_spare=True)
+
+
+def test_who_is_busy_is_skipped_and_the_next_level_called_at_once():
+    found = step([[BUSY], [BOB]])
+    assert (found.level, found.pages) == (2, (BOB,))
+    assert "Level 1: Dora is busy until 14:00." in found.reasons
+
+
+def test_who_is_busy_is_skipped_beside_somebody_who_is_not():
+    assert step([[BUSY, ALICE], [BOB]]).pages == (ALICE,)
+
+
+@pytest.mark.parametrize("nobody_action", ["next_level", "fallback", "alarm"])
+def test_who_is_busy_is_paged_all_the_same_when_nobody_else_is_left(nobody_action):
+    found = step([[BUSY], [SILENT]], nobody_action=nobody_action)
+    assert found.pages == (BUSY,)
+    assert found.alarm == "" and not found.is_over
+    assert found.reasons[-1] == "Paged all the same, since nobody else is left: Dora."
+
+
+def test_who_is_busy_at_the_last_level_is_paged_before_the_escalation_ends():
+    found = step([[ALICE], [BUSY]], level=1)
+    assert (found.level, found.pages, found.is_over) == (2, (BUSY,), False)
+    assert step([[ALICE], [BUSY]], level=2).is_over
+
+
+def test_the_fallback_person_goes_before_who_is_busy():
+    found = step([[BUSY]], nobody_action="fallback", fallback=ALICE)
+    assert found.pages == (ALICE,)
