@@ -74,7 +74,7 @@ REFUSED = "the address is private, and the guard refused it"
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """An answer: status, headers (any case), and up to 64 KiB of body."""
+    """An answer: status, headers (any case), and the body, or the first 64 KiB of it."""
 
     status: int
     headers: Mapping
@@ -110,9 +110,9 @@ def post(url, *, json=None, data=None, headers=None, timeout=15):
     return _call("POST", url, data=data, headers=headers, timeout=timeout)
 
 
-def get(url, *, headers=None, timeout=15):
-    """Get a page; see `post` for what comes back and what is raised."""
-    return _call("GET", url, data=None, headers=dict(headers or {}), timeout=timeout)
+def get(url, *, headers=None, timeout=15, body_bytes=BODY_BYTES):
+    """Get a page, and of its body up to `body_bytes`; see `post` for what comes back and what is raised."""
+    return _call("GET", url, data=None, headers=dict(headers or {}), timeout=timeout, body_bytes=body_bytes)
 
 
 def problem_with(url):
@@ -205,13 +205,13 @@ class _Client:
         if self.pid == os.getpid():
             asyncio.run_coroutine_threadsafe(self.session.close(), self.loop).result(CONNECT_SECONDS)
 
-    async def call(self, method, url, data, headers, seconds):
+    async def call(self, method, url, data, headers, seconds, body_bytes):
         limits = aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds))
         async with self.session.request(
             method, url, data=data, headers=headers, timeout=limits, allow_redirects=False
         ) as response:
             body = b""
-            while len(body) < BODY_BYTES and (part := await response.content.read(BODY_BYTES - len(body))):
+            while len(body) < body_bytes and (part := await response.content.read(body_bytes - len(body))):
                 body += part
             if not response.content.at_eof():
                 response.close()  # the rest of a long answer is not worth the connection
@@ -242,13 +242,14 @@ def _client():
     return client
 
 
-def _call(method, url, *, data, headers, timeout):
+def _call(method, url, *, data, headers, timeout, body_bytes=BODY_BYTES):
     parsed, shown = _parsed(url), _shown(url)
     # A literal private address needs no try; a name is judged when it is connected to.
     if problem := problem_with(url):
         raise SendError(problem, permanent=True)
     client = _client()
-    future = asyncio.run_coroutine_threadsafe(client.call(method, parsed, data, headers, timeout), client.loop)
+    call = client.call(method, parsed, data, headers, timeout, body_bytes)
+    future = asyncio.run_coroutine_threadsafe(call, client.loop)
     try:
         # The loop keeps the time; the rest is a net for a loop that is stuck.
         reply = future.result(timeout + CONNECT_SECONDS)
