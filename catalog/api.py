@@ -3,13 +3,13 @@
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts.api import PersonShape, TeamField, TeamFilter
-from accounts.models import Team, User
+from catalog import policies
 from catalog.models import Service
-from catalog.policies import copies_for
 from core.rest import (
     SLUG,
     ConfigureViewSet,
@@ -22,9 +22,17 @@ from core.rest import (
     WordsFilter,
     read_query,
 )
-from oncall import chain, lookup
-from oncall.api import AtQuery, OnCallShape, on_call_shown
-from oncall.models import EscalationPolicy
+from oncall import lookup, shifts
+from oncall.api import (
+    AtQuery,
+    OnCallPersonShape,
+    OnCallShape,
+    ScheduleField,
+    first_called,
+    on_call_shown,
+    people_shown,
+)
+from oncall.models import EscalationPolicy, Schedule
 
 
 class ServiceField(NamedField):
@@ -81,6 +89,9 @@ class ServiceViewSet(ConfigureViewSet):
     delete_hint = "Set its lifecycle to archived instead."
 
 
+# --- who is on call -------------------------------------------------------------------------------------------
+
+
 class CurrentQuery(AtQuery):
     team = TeamField(required=False)
     service = ServiceField(required=False)
@@ -91,12 +102,11 @@ class TeamOnCallShape(serializers.Serializer):
     schedules = OnCallShape(many=True)
 
 
-class CalledShape(serializers.Serializer):
-    """Whom a target means now; `user` is null when it means nobody, and `why` says so."""
+class CalledShape(OnCallPersonShape):
+    """Somebody whom a target means; `user` is null when it means nobody, and `unavailable` says so."""
 
-    target = serializers.CharField()
+    target = serializers.CharField(help_text="The person or the schedule that the policy names.")
     user = PersonShape(allow_null=True)
-    why = serializers.CharField()
 
 
 class CalledLevelShape(serializers.Serializer):
@@ -127,39 +137,179 @@ class CurrentOnCall(Edge, ViewSet):
 
         Without `team` all teams with schedules are shown, unless a `service` is asked for.
         """
-        query = read_query(CurrentQuery, request)
-        at = query.get("at") or timezone.now()
+        query, at = _read(CurrentQuery, request)
         team, service = query.get("team"), query.get("service")
-        teams = Team.objects.filter(pk=team.pk) if team else Team.objects.all()
+        schedules = Schedule.objects.filter(team=team) if team else Schedule.objects.all()
         if service and not team:
-            teams = teams.none()
-        answer = {"at": at, "teams": _teams(teams, at), "service": service and _service(service, at)}
+            schedules = schedules.none()
+        teams = {}
+        for one, shown in _schedules(schedules, at=at):
+            teams.setdefault(one.team.slug, []).append(shown)
+        answer = {
+            "at": at,
+            "teams": [{"team": slug, "schedules": found} for slug, found in teams.items()],
+            "service": service and _service(service, at),
+        }
         return Response(CurrentShape(answer).data)
 
 
-def _teams(teams, at):
-    found = lookup.teams_now(at=at, teams=teams)
-    people = User.objects.in_bulk({one.user_id for _, schedules in found for _, one in schedules if one})
-    return [
-        {
+class SubjectQuery(AtQuery):
+    """Exactly one of those that a subclass names."""
+
+    team = TeamField(required=False)
+    service = ServiceField(required=False)
+
+    def validate(self, fields):
+        names = [name for name in self.fields if name != "at"]
+        if sum(name in fields for name in names) != 1:
+            listed = f"{', '.join(names[:-1])} or {names[-1]}"
+            raise serializers.ValidationError(f"Name exactly one {listed}, for example ?service=checkout.")
+        return fields
+
+
+class FindCurrentQuery(SubjectQuery):
+    schedule = ScheduleField(required=False)
+
+
+class FindCurrentShape(serializers.Serializer):
+    """Whom to call first, and everybody on call in the order in which they are called."""
+
+    at = MomentField()
+    user = PersonShape(allow_null=True, help_text="Null: nobody is on call, or nobody of those can be reached.")
+    role = serializers.CharField(allow_blank=True)
+    why = serializers.CharField(help_text="Why this person, or why nobody.")
+    until = MomentField(allow_null=True)
+    people = OnCallPersonShape(many=True)
+
+
+class ChainShape(serializers.Serializer):
+    """Whom an escalation calls, step by step."""
+
+    at = MomentField()
+    service = serializers.CharField(allow_null=True)
+    team = serializers.CharField()
+    policy = serializers.CharField(
+        allow_null=True, help_text="Of the service, else the default of the team. Null: there is none."
+    )
+    repeats = serializers.IntegerField(allow_null=True, help_text="How often it starts again after the last level.")
+    levels = CalledLevelShape(many=True)
+    people = OnCallPersonShape(
+        many=True,
+        help_text="Everybody in the order in which they are called: by level; without a policy those on call in the "
+        "schedules of the team: primary, secondary, tertiary.",
+    )
+
+
+class ScheduleNowShape(OnCallShape):
+    team = serializers.CharField()
+
+
+class EverybodyShape(serializers.Serializer):
+    at = MomentField()
+    schedules = ScheduleNowShape(many=True)
+
+
+class OnCallViewSet(Edge, ViewSet):
+    pagination_class = None
+
+    @extend_schema(operation_id="oncall_find_current", parameters=[FindCurrentQuery], responses=FindCurrentShape)
+    @action(detail=False, url_path="find-current")
+    def find_current(self, request):
+        """Who is on call for a team, a service or a schedule: the person to call first, and everybody."""
+        query, at = _read(FindCurrentQuery, request)
+        subject = query.get("service") or query.get("schedule") or query.get("team")
+        found = lookup.who(subject, at=at)
+        if not query.get("service"):  # there the levels of the policy are the order
+            found = sorted(found, key=lambda one: shifts.ROLES.index(one.role))
+        people = people_shown(found)
+        first = first_called(people)
+        shown = {name: first[name] for name in ("user", "role", "why", "until")} if first else _nobody(subject, people)
+        return Response(FindCurrentShape({"at": at, "people": people, **shown}).data)
+
+    @extend_schema(operation_id="oncall_escalation_chain", parameters=[SubjectQuery], responses=ChainShape)
+    @action(detail=False, url_path="escalation-chain")
+    def escalation_chain(self, request):
+        """Whom an escalation of a service, or of a team by its default policy, calls at each level."""
+        query, at = _read(SubjectQuery, request)
+        service = query.get("service")
+        team = service.team if service else query["team"]
+        service_like = service or Service(team=team)  # without a policy of its own: the default of the team
+        policy = policies.copies_for([service_like])[service_like.pk]
+        levels = _levels(policy, at)
+        if policy:
+            people = [one for level in levels for one in level["calls"] if one["user"]]
+        else:
+            found = [one for one in lookup.who(team, at=at) if one.role in shifts.CALLED]
+            people = people_shown(sorted(found, key=lambda one: shifts.ROLES.index(one.role)))
+        answer = {
+            "at": at,
+            "service": service and service.slug,
             "team": team.slug,
-            "schedules": [on_call_shown(schedule, one, people, at=at) for schedule, one in schedules],
+            "policy": policy.get("name"),
+            "repeats": policy.get("repeats"),
+            "levels": levels,
+            "people": people,
         }
-        for team, schedules in found
-    ]
+        return Response(ChainShape(answer).data)
+
+    @extend_schema(operation_id="oncall_current_all", parameters=[AtQuery], responses=EverybodyShape)
+    @action(detail=False, url_path="current/all")
+    def everybody(self, request):
+        """Everybody who is on call, in every schedule and role, by team."""
+        _, at = _read(AtQuery, request)
+        schedules = [shown for _, shown in _schedules(Schedule.objects.all(), at=at)]
+        return Response(EverybodyShape({"at": at, "schedules": schedules}).data)
+
+
+def _read(query_class, request):
+    """The query, and the time that it asks about."""
+    query = read_query(query_class, request)
+    return query, query.get("at") or timezone.now()
+
+
+def _schedules(schedules, *, at):
+    """`[(schedule, what ScheduleNowShape reads)]` by team, in a constant number of queries."""
+    schedules = list(schedules.select_related("team").order_by("team__name", "name"))
+    answers = lookup.answers([one.pk for one in schedules], at=at)
+    people = {one.pk: [] for one in schedules}
+    for one, shown in zip(answers, people_shown(answers), strict=True):
+        people[one.schedule_id].append(shown)
+    return [(one, {**on_call_shown(one, people[one.pk], at=at), "team": one.team.slug}) for one in schedules]
 
 
 def _service(service, at):
-    policy = copies_for([service])[service.pk]
-    called = chain.resolve([policy], at=at)
-    levels = [
-        {**level, "calls": [(target, called(target)) for target in level["targets"]]}
-        for level in policy.get("levels", ())
+    policy = policies.copies_for([service])[service.pk]
+    return {"service": service.slug, "policy": policy.get("name"), "levels": _levels(policy, at)}
+
+
+def _levels(policy, at):
+    """The levels of a policy copy with the people whom they call."""
+    steps = policies.chain_of({None: policy}, at=at)[None]
+    shown = iter(people_shown(_answer(one) for _, targets in steps for _, found in targets for one in found))
+    return [
+        {**level, "calls": [{**next(shown), "target": target["name"]} for target, found in targets for _ in found]}
+        for level, targets in steps
     ]
-    people = User.objects.in_bulk({one.user_id for level in levels for _, one in level["calls"] if one.user_id})
-    for level in levels:
-        level["calls"] = [
-            {"target": target["name"], "user": people.get(one.user_id), "why": one.why}
-            for target, one in level["calls"]
-        ]
-    return {"service": service.slug, "policy": policy.get("name"), "levels": levels}
+
+
+def _answer(called):
+    return lookup.Answer(
+        user_id=called.user_id,
+        role=called.role,
+        why=called.why or called.problem,
+        via=called.via or policies.NAMED,
+        schedule_id=called.schedule_id,
+        until=called.until,
+        instead_of=called.instead_of,
+        is_off=called.is_off,
+        unavailable=called.problem,
+    )
+
+
+def _nobody(subject, people):
+    """Why there is nobody to call."""
+    why = f"nobody is on call for {subject.name}"
+    reasons = list(dict.fromkeys(one["unavailable"] for one in people if one["unavailable"]))
+    if reasons:
+        why = f"nobody who is on call for {subject.name} can be reached: {'; '.join(reasons)}"
+    return {"user": None, "role": "", "why": why, "until": None}

@@ -8,10 +8,22 @@ from rest_framework.views import APIView
 
 from accounts.api import TeamViewSet, UserViewSet
 from alerts.api import AlertViewSet
-from catalog.api import CurrentOnCall, ServiceViewSet
+from catalog.api import CurrentOnCall, OnCallViewSet, ServiceViewSet
+from core.rest import SLUG
 from incidents.api import Escalate, IncidentViewSet
 from notifications.api import NotificationViewSet
-from oncall.api import PolicyViewSet, ScheduleViewSet
+from oncall.api import (
+    AvailabilityViewSet,
+    CalendarFeedViewSet,
+    CalendarImportViewSet,
+    FixedShiftViewSet,
+    HolidayViewSet,
+    OverrideViewSet,
+    PolicyViewSet,
+    ScheduleViewSet,
+    SwapViewSet,
+    TimeOffViewSet,
+)
 
 
 class Unknown(APIView):
@@ -46,7 +58,16 @@ router.register("services", ServiceViewSet)
 router.register("teams", TeamViewSet)
 router.register("users", UserViewSet)
 router.register("schedules", ScheduleViewSet)
+router.register(rf"schedules/(?P<slug>{SLUG})/overrides", OverrideViewSet, basename="override")
+router.register(rf"schedules/(?P<slug>{SLUG})/swaps", SwapViewSet, basename="swap")
 router.register("policies", PolicyViewSet)
+router.register("on-call", OnCallViewSet, basename="on-call")
+router.register("on-call", FixedShiftViewSet, basename="fixed-shift")
+router.register("time-off", TimeOffViewSet)
+router.register("availability", AvailabilityViewSet, basename="availability")
+router.register("calendar-feeds", CalendarFeedViewSet)
+router.register("calendar-imports", CalendarImportViewSet)
+router.register("holidays", HolidayViewSet)
 router.register("notifications", NotificationViewSet)
 router.register("oncall/current", CurrentOnCall, basename="oncall-current")
 router.register("escalate", Escalate, basename="escalate")

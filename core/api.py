@@ -1,6 +1,6 @@
 """What all API views share: problem JSON (RFC 9457) and cursor pages."""
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.http import Http404
 from rest_framework import exceptions, pagination
 from rest_framework.response import Response
@@ -50,7 +50,8 @@ def problem_handler(error, context):
 def _flatten(detail, field=""):
     if isinstance(detail, dict):
         for name, value in detail.items():
-            yield from _flatten(value, "" if name == "non_field_errors" else f"{field}.{name}".strip("."))
+            is_whole = name in ("non_field_errors", NON_FIELD_ERRORS)
+            yield from _flatten(value, field if is_whole else f"{field}.{name}".strip("."))
     elif isinstance(detail, list):
         for value in detail:
             yield from _flatten(value, field)

@@ -1,4 +1,7 @@
+import datetime as dt
+
 import pytest
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 
@@ -20,3 +23,10 @@ def calls():
 def api(calls, alice):
     """A client of Alice, who may do everything."""
     return calls(alice)
+
+
+@pytest.fixture
+def soon():
+    """A time so many hours from now, as text, for verbs that read the clock: `soon(-1)`, `soon(24)`."""
+    start = timezone.now().replace(microsecond=0)
+    return lambda hours: f"{start + dt.timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,27 +1,54 @@
 """Whatever is sent, the answer is a sentence and never a 500. The test client raises what a view lets out."""
 
 import copy
+import datetime as dt
 import json
 
 import pytest
 
 from incidents import lifecycle
-from tests.factories import ScheduleFactory
+from tests.factories import (
+    CalendarImportFactory,
+    FixedShiftFactory,
+    HolidayFactory,
+    ScheduleFactory,
+    ShiftRequestFactory,
+    TimeOffFactory,
+)
 
 PERSON = "bob@example.com"
 LAYER = {
     "name": "Primary",
     "position": 1,
-    "unit": "week",
+    "role": "PRIMARY",
+    "unit": "rrule",
     "every": 1,
+    "rule": "FREQ=WEEKLY;BYDAY=MO,TH",
     "start_date": "2026-01-05",
     "handoff_time": "09:00",
+    "time_zone": "Asia/Tokyo",
+    "first_slot": 0,
+    "starts_at": None,
     "ends_at": None,
-    "participants": [PERSON],
+    "participants": [PERSON, [PERSON, "alice@example.com"], None],
+    "restrictions": [{"days": ["monday"], "start_time": "09:00", "end_time": "17:00", "until_day": "friday"}],
 }
-LEVEL = {"delay_minutes": 5, "targets": [{"user": PERSON, "schedule": None}]}
+LEVEL = {"delay_minutes": 5, "targets": [{"user": PERSON, "schedule": None, "role": "PRIMARY"}]}
+# Alice is on call then, and all of it is to come.
+SPAN = {"start_at": "2040-01-03T00:00:00Z", "end_at": "2040-01-04T00:00:00Z"}
 INCIDENT = {"service": "checkout", "title": "Down", "severity": "high", "description": "", "priority": "P2"}
-SCHEDULE = {"name": "S", "slug": "s", "team": "shop", "time_zone": "UTC", "description": "", "layers": [LAYER]}
+SCHEDULE = {
+    "name": "S",
+    "slug": "s",
+    "team": "shop",
+    "time_zone": "UTC",
+    "description": "",
+    "skips_time_off": False,
+    "swaps_need_approval": False,
+    "sends_handoff_notices": True,
+    "notice_minutes": 60,
+    "layers": [LAYER],
+}
 POLICY = {
     "name": "P",
     "slug": "p",
@@ -44,7 +71,22 @@ SERVICE = {
 }
 TEAM = {"name": "T", "slug": "t", "description": "", "members": [{"user": PERSON, "role": "responder"}]}
 USER = {"email": "d@example.com", "name": "D", "role": "observer", "time_zone": "UTC", "is_active": True}
-OVERRIDE = {"user": PERSON, "start_at": "2026-06-01T00:00:00Z", "end_at": "2026-06-02T00:00:00Z", "reason": ""}
+OVERRIDE = {"user": PERSON, "role": "PRIMARY", "replaces": "alice@example.com", "reason": "", **SPAN}
+SWAP = {"role": "PRIMARY", "asked": PERSON, "wants_return": False, "note": "", **SPAN}
+BACK = {"return_schedule": "shop", "return_role": "PRIMARY", "return_start_at": None, "return_end_at": None}
+SHIFT = {"schedule": "shop", "team": "shop", "user": PERSON, "priority": "PRIMARY", "note": "", **SPAN}
+TIME_OFF = {"user": PERSON, "reason": "", **SPAN}
+IMPORT = {
+    "name": "C",
+    "kind": "shifts",
+    "schedule": "shop",
+    "team": None,
+    "role": "PRIMARY",
+    "url": "https://calendar.example.com/a.ics",
+    "refresh_minutes": 60,
+    "is_enabled": True,
+}
+HOLIDAY = {"day": "2026-12-25", "name": "H", "team": "shop"}
 
 WRITES = {
     ("post", "incidents"): INCIDENT,
@@ -70,6 +112,26 @@ WRITES = {
     ("put", "schedules/shop"): SCHEDULE,
     ("patch", "schedules/shop"): SCHEDULE,
     ("post", "schedules/shop/overrides"): OVERRIDE,
+    ("post", "schedules/shop/preview"): {"layers": [LAYER], "time_zone": "UTC", "start": "2040-01-03T00:00:00Z"},
+    ("post", "schedules/shop/swaps"): SWAP,
+    ("post", "schedules/shop/swaps/{swap}/take"): SPAN,
+    ("post", "schedules/shop/swaps/{swap}/offer"): {"note": "", **SPAN, **BACK},
+    ("post", "schedules/shop/swaps/{swap}/cancel"): {},
+    ("post", "on-call"): SHIFT,
+    ("put", "on-call/{shift}"): SHIFT,
+    ("patch", "on-call/{shift}"): SHIFT,
+    ("post", "time-off"): TIME_OFF,
+    ("put", "time-off/{off}"): TIME_OFF,
+    ("patch", "time-off/{off}"): TIME_OFF,
+    ("put", "availability/me"): {"status": "away", "until_at": "2040-01-03T00:00:00Z", "note": ""},
+    ("post", "calendar-feeds"): {"name": "", "person": PERSON, "schedule": None, "team": None},
+    ("post", "calendar-imports"): IMPORT,
+    ("post", "calendar-imports/"): {"name": "C", "kind": "holidays", "content": "BEGIN:VCALENDAR"},
+    ("put", "calendar-imports/{calendar}"): IMPORT,
+    ("patch", "calendar-imports/{calendar}"): IMPORT,
+    ("post", "holidays"): HOLIDAY,
+    ("put", "holidays/{holiday}"): HOLIDAY,
+    ("patch", "holidays/{holiday}"): HOLIDAY,
     ("post", "policies"): POLICY,
     ("put", "policies/shop"): POLICY,
     ("patch", "policies/shop"): POLICY,
@@ -152,9 +214,19 @@ def broken(body, place, value):
 
 @pytest.fixture
 def address(service, team, alice, bob, now):
-    ScheduleFactory(name="Shop", slug="shop", team=team, people=[alice])
+    schedule = ScheduleFactory(name="Shop", slug="shop", team=team, people=[alice])
     incident = lifecycle.trigger(service, title="Down", severity="critical", now=now)
-    return lambda path: "/api/v1/" + path.format(number=incident.number, bob=bob.uuid)
+    span = {name: dt.datetime.fromisoformat(text) for name, text in SPAN.items()}
+    names = {
+        "number": incident.number,
+        "bob": bob.uuid,
+        "swap": ShiftRequestFactory(schedule=schedule, requester=bob, **span).uuid,
+        "shift": FixedShiftFactory(schedule=schedule, user=bob, role="TERTIARY", **span).uuid,
+        "off": TimeOffFactory(user=bob, **span).uuid,
+        "calendar": CalendarImportFactory(schedule=schedule).uuid,
+        "holiday": HolidayFactory().pk,
+    }
+    return lambda path: "/api/v1/" + path.format(**names)
 
 
 def refused_well(answer):
@@ -218,8 +290,22 @@ READS = {
     "users": "role team is_active cursor",
     "schedules": "team cursor",
     "schedules/shop/oncall": "at",
-    "schedules/shop/final": "start end",
-    "schedules/shop/overrides": "cursor",
+    "schedules/shop/final": "start end role",
+    "schedules/shop/coverage": "start end",
+    "schedules/shop/layers": "cursor",
+    "schedules/shop/overrides": "user role since until cursor",
+    "schedules/shop/swaps": "state requester asked since until cursor",
+    "on-call": "team schedule user priority since until cursor",
+    "on-call/find-current": "team service schedule at",
+    "on-call/escalation-chain": "team service at",
+    "on-call/current/all": "at",
+    "on-call/next": "user at",
+    "on-call/previous": "user at",
+    "time-off": "user team since until cursor",
+    "availability": "team cursor",
+    "calendar-feeds": "cursor",
+    "calendar-imports": "kind schedule team cursor",
+    "holidays": "team since until cursor",
     "policies": "team user cursor",
     "oncall/current": "team service at",
     "notifications": "state channel user topic urgency since until cursor",
@@ -265,7 +351,11 @@ def test_a_wrong_parameter_is_refused_with_a_sentence(api, address, path):
             assert refused_well(api.get(f"{address(path)}?{name}={word}")), (name, word)
 
 
-@pytest.mark.parametrize("kind", ["incidents", "alerts", "services", "teams", "users", "policies", "notifications"])
+NAMED = ["incidents", "alerts", "services", "teams", "users", "schedules", "policies", "notifications"]
+NAMED += ["on-call", "time-off", "availability", "calendar-feeds", "calendar-imports", "holidays"]
+
+
+@pytest.mark.parametrize("kind", NAMED)
 @pytest.mark.parametrize("name", ["%00", "x%00", "%ff", "..", "1e9", "-1", "9" * 30, "é", "x" * 3000])
 def test_a_wrong_name_in_an_address_is_404(api, kind, name):
     answer = api.get(f"/api/v1/{kind}/{name}")
