@@ -14,14 +14,30 @@ from alerts.keys import issue_key as issue_integration_key
 from alerts.models import Integration
 from catalog.models import Service
 from notifications.models import ContactMethod
-from oncall.models import EscalationPolicy, Layer, Level, NobodyAction, Participant, Schedule, Target
+from oncall import lookup
+from oncall.models import (
+    Duty,
+    EscalationPolicy,
+    Holiday,
+    Layer,
+    Level,
+    NobodyAction,
+    Override,
+    Participant,
+    Restriction,
+    Schedule,
+    ShiftRequest,
+    Target,
+    TimeOff,
+)
 
 PEOPLE = [
     ("alice", "Alice Ahmadi", Role.RESPONDER, "Europe/Berlin"),
     ("bob", "Bob Brandt", Role.RESPONDER, "Europe/Berlin"),
     ("charlie", "Charlie Costa", Role.RESPONDER, "America/New_York"),
+    ("dora", "Dora Desai", Role.RESPONDER, "Asia/Kolkata"),
 ]
-TEAMS = {"shop": ("Shop", ["alice", "bob"]), "platform": ("Platform", ["charlie", "bob"])}
+TEAMS = {"shop": ("Shop", ["alice", "bob"]), "platform": ("Platform", ["charlie", "bob", "dora"])}
 SERVICES = [
     ("checkout-api", "Checkout API", "shop", 1, "Takes the orders. When it is down, nobody can buy."),
     ("search", "Search", "shop", 2, "Finds products."),
@@ -58,6 +74,8 @@ def fill(*, base_url, now):
         for key in members:
             Membership.objects.create(team=teams[slug], user=people[key])
         _policy(teams[slug], [people[key] for key in members], admin, now)
+    _follow_the_sun(teams["platform"], people)
+    _exceptions(teams["shop"], people, now)
     services = {
         slug: Service.objects.create(name=name, slug=slug, team=teams[team], tier=tier, description=description)
         for slug, name, team, tier, description in SERVICES
@@ -90,9 +108,8 @@ def _policy(team, members, admin, now):
         name=f"{team.name} on call", slug=f"{team.slug}-on-call", team=team, time_zone=members[0].time_zone
     )
     monday = now.date() - dt.timedelta(days=now.weekday() + 7)
-    layer = Layer.objects.create(schedule=schedule, name="Weekly", start_date=monday, handoff_time=dt.time(9, 0))
-    for position, person in enumerate(members):
-        Participant.objects.create(layer=layer, user=person, position=position)
+    _layer(schedule, members, name="Weekly", start_date=monday)
+    _layer(schedule, [*members[1:], members[0]], name="Weekly", start_date=monday, role=Duty.SECONDARY)
     policy = EscalationPolicy.objects.create(
         name=f"{team.name}: call until answered",
         slug=f"{team.slug}-default",
@@ -108,6 +125,57 @@ def _policy(team, members, admin, now):
         Target.objects.create(level=second, user=person)
     last = Level.objects.create(policy=policy, number=3, delay_minutes=10)
     Target.objects.create(level=last, user=admin)
+
+
+def _layer(schedule, members, **fields):
+    """A layer on top of those there are."""
+    layer = Layer.objects.create(schedule=schedule, position=schedule.layers.count() + 1, **fields)
+    for position, person in enumerate(members):
+        Participant.objects.create(layer=layer, user=person, position=position)
+    return layer
+
+
+def _follow_the_sun(team, people):
+    """On working days everybody has their own daytime; the weekly rotation has what is left."""
+    schedule = team.schedules.get()
+    start = schedule.layers.earliest("position").start_date
+    for name, key in (("India, daytime", "dora"), ("America, daytime", "charlie")):
+        person = people[key]
+        layer = _layer(
+            schedule, [person], name=name, unit=Layer.Unit.DAY, start_date=start, time_zone=person.time_zone
+        )
+        Restriction.objects.create(layer=layer, days=[0, 1, 2, 3, 4], start_time=dt.time(9), end_time=dt.time(17))
+
+
+def _exceptions(team, people, now):
+    """An override, somebody with time off, somebody who asks for cover, and a holiday."""
+    schedule = team.schedules.get()
+    day = now.replace(minute=0, second=0, microsecond=0) + dt.timedelta(days=1)
+    Override.objects.create(
+        schedule=schedule,
+        user=people["charlie"],
+        start_at=day,
+        end_at=day + dt.timedelta(hours=6),
+        reason="The others are at the offsite",
+    )
+    (_, shift) = lookup.next_shift(people["alice"].pk, after=day)
+    off_at = shift.start_at + dt.timedelta(days=2)
+    TimeOff.objects.create(
+        user=people["alice"],
+        start_at=off_at,
+        end_at=off_at + dt.timedelta(days=1),
+        reason="Family",
+    )
+    ShiftRequest.objects.create(
+        schedule=schedule,
+        role=shift.person.role,
+        requester=people["alice"],
+        start_at=off_at,
+        end_at=off_at + dt.timedelta(days=1),
+        note="I have a day off. Who can take it?",
+        created_at=now,
+    )
+    Holiday.objects.create(day=dt.date(now.year + 1, 1, 1), name="New Year")
 
 
 def urls(base_url, keys):
