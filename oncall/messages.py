@@ -20,6 +20,15 @@ def asked(request, reader):
     )
 
 
+def refused(request, reader):
+    return _message(
+        request,
+        f"{request.asked} cannot take your shift of {request.schedule}",
+        f"{_span(request, reader)}. You stay on call. Ask somebody else, or the team.",
+        reader,
+    )
+
+
 def offered(request, offer, reader):
     return _message(
         request,

@@ -15,7 +15,7 @@ from notifications.planning import Page, plan_many
 from oncall import lookup, messages, scheduling, shifts
 from oncall.models import Offer, Override, Schedule, ShiftRequest
 
-OPEN, DONE, CANCELLED, EXPIRED = ShiftRequest.State.values
+OPEN, DONE, CANCELLED, REFUSED, EXPIRED = ShiftRequest.State.values
 OFFERED, AGREED, APPLIED, DECLINED, WITHDRAWN = Offer.State.values
 BATCH = 100  # requests that one wake-up closes in one transaction
 
@@ -68,6 +68,19 @@ def cancel(request_id, *, by, now):
     _check_open(request)
     _close(request, CANCELLED, now)
     _decline_waiting(request, f"{request.requester} has cancelled the request.", now=now)
+    return request
+
+
+@transaction.atomic
+def refuse(request_id, *, by, now):
+    """Who alone was asked says no: the requester is told, keeps the shift, and may ask somebody else."""
+    request = _lock(request_id)
+    if by.pk != request.asked_id:
+        raise NotAllowed("Only who is asked by name can say no. If you cannot take the shift, let others.")
+    _check_open(request)
+    _close(request, REFUSED, now)
+    _decline_waiting(request, f"{by} has said no.", now=now)
+    _tell(request, "refused", [request.requester], messages.refused, now=now)
     return request
 
 
@@ -446,6 +459,8 @@ def _check_open(request):
         raise IllegalMove(f"{taker} has taken this already.")
     if request.state == CANCELLED:
         raise IllegalMove(f"{request.requester} has cancelled this request.")
+    if request.state == REFUSED:
+        raise IllegalMove(f"{request.asked} has said no to this request.")
     raise IllegalMove("The time of this request is over.")
 
 

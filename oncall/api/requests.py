@@ -156,6 +156,13 @@ class SwapViewSet(mixins.CreateModelMixin, ReadViewSet):
         swaps.cancel(self.get_object().pk, by=request.user, now=timezone.now())
         return self._answer()
 
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"], url_path="decline", url_name="refuse")
+    def refuse(self, request, slug, uuid):
+        """Say no, as the one who is asked. The requester stays on call, and may ask somebody else."""
+        swaps.refuse(self.get_object().pk, by=request.user, now=timezone.now())
+        return self._answer()
+
     @extend_schema(request=None, parameters=[OFFER_IN_PATH])
     @of_an_offer("accept")
     def accept(self, request, slug, uuid, offer):

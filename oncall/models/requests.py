@@ -17,6 +17,7 @@ class ShiftRequest(models.Model):
         OPEN = "open", "Open"
         DONE = "done", "Taken"
         CANCELLED = "cancelled", "Cancelled"
+        DECLINED = "declined", "Declined"
         EXPIRED = "expired", "Expired"
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)

@@ -349,7 +349,7 @@ class Override(models.Model):
     end_at = models.DateTimeField("ends at")
     reason = models.CharField(max_length=200, blank=True)
     offer = models.ForeignKey(
-        "oncall.Offer", on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="overrides"
+        "oncall.Offer", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="overrides"
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", editable=False

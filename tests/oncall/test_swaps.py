@@ -602,3 +602,29 @@ def at_once(*calls):
     for thread in threads:
         thread.join()
     return outcomes
+
+
+def test_who_is_asked_by_name_can_say_no(schedule, alice, bob, charlie, now):
+    request = ask(schedule, bob, now, asked=alice)
+    told()
+    with pytest.raises(NotAllowed, match="Only who is asked by name can say no"):
+        swaps.refuse(request.pk, by=charlie, now=now)
+    swaps.refuse(request.pk, by=alice, now=now)
+    request.refresh_from_db()
+    assert (request.state, request.closed_at) == (ShiftRequest.State.DECLINED, now)
+    assert told() == [("Bob", "Alice cannot take your shift of Shop")]
+    with pytest.raises(IllegalMove, match="Alice has said no to this request"):
+        swaps.take(request.pk, user=alice, now=now)
+    assert ask(schedule, bob, now, asked=None).state == ShiftRequest.State.OPEN
+
+
+def test_a_schedule_with_a_taken_shift_can_be_deleted_and_the_shift_in_return_elsewhere_stays(
+    schedule, team, alice, bob, now
+):
+    other = factories.ScheduleFactory(name="Search", team=team, people=[alice])
+    request = ask(schedule, bob, now, wants_return=True)
+    span = {"return_start_at": now + DAY, "return_end_at": now + 2 * DAY}
+    offer = swaps.offer(request.pk, user=alice, return_schedule_id=other.pk, **span, now=now)
+    swaps.accept(offer.pk, by=bob, now=now)
+    schedule.delete()
+    assert people(other, now + DAY) == [bob.pk]
