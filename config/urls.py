@@ -21,5 +21,6 @@ urlpatterns = [
     path("api/v1/", include("config.api")),
     path("", include("alerts.urls")),
     path("", include("oncall.urls")),
+    path("", include("catalog.urls")),
     path("", include("incidents.urls")),
 ]

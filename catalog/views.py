@@ -1,0 +1,280 @@
+"""The page that says who is on call now, service by service, and where people say whether they can be called."""
+
+import dataclasses
+import datetime as dt
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Exists, OuterRef, Q
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from accounts.models import Team, User
+from accounts.permissions import may
+from catalog import policies
+from catalog.models import Service
+from core.errors import DomainError
+from notifications import planning
+from notifications.message import storable
+from oncall import lookup, scheduling, shifts
+from oncall.forms import AvailabilityForm
+from oncall.models import Availability, Duty, EscalationPolicy, Schedule, TargetKind
+
+LOOK_AHEAD = dt.timedelta(days=35)  # more than four weekly shifts
+MINE, ALL = "mine", "all"
+
+
+@login_required
+@never_cache
+def oncall(request):
+    return _show(request)
+
+
+@login_required
+@require_POST
+def availability(request):
+    """Say whether one can be called now."""
+    if not may(request.user, "respond"):
+        raise PermissionDenied
+    form = AvailabilityForm(request.POST, for_whom=request.user)
+    if form.is_valid():
+        try:
+            set_to = scheduling.set_availability(request.user, now=timezone.now(), **form.cleaned_data)
+        except (ValidationError, DomainError) as error:
+            form.refuse(error)
+        else:
+            messages.success(request, DONE[set_to.status])
+            return redirect("oncall")
+    return _show(request, form)
+
+
+SKIPPED = "You are skipped while anybody else can be called."
+DONE = {
+    Availability.Status.AVAILABLE: "You are available: you are called when it is your turn.",
+    Availability.Status.BUSY: f"You are busy. {SKIPPED}",
+    Availability.Status.OFFLINE: f"You are offline. {SKIPPED}",
+    Availability.Status.AWAY: f"You are away. {SKIPPED}",
+}
+
+
+def _show(request, refused=None):
+    now = timezone.now()
+    said = next((one for one in Availability.objects.filter(user=request.user) if one.holds(now)), None)
+    teams = list(Team.objects.all())
+    mine = set(request.user.memberships.values_list("team_id", flat=True))
+    chosen = _chosen(request, teams, has_teams=bool(mine))
+    wanted = {MINE: mine, ALL: None}.get(chosen["team"], {one.pk for one in teams if one.slug == chosen["team"]})
+    services = Service.objects.exclude(lifecycle=Service.Lifecycle.ARCHIVED).select_related("team")
+    schedules = Schedule.objects.filter(~_called_for_a_service()).select_related("team").order_by("team__name", "name")
+    if wanted is not None:
+        services, schedules = services.filter(team_id__in=wanted), schedules.filter(team_id__in=wanted)
+    if chosen["q"]:
+        services, schedules = services.filter(name__icontains=chosen["q"]), schedules.none()
+    board = Board(list(services.order_by("tier", "name")), list(schedules), now=now)
+    with_schedule = set(Schedule.objects.values_list("team_id", flat=True))
+    context = {
+        "section": "oncall",
+        "now": now,
+        "chosen": chosen,
+        "is_filtered": bool(chosen["q"]) or chosen["team"] != (MINE if mine else ALL),
+        "teams": teams,
+        "has_teams": bool(mine),
+        "tiers": board.tiers(),
+        "loose": board.loose(),
+        "teams_without": [
+            one for one in teams if one.pk not in with_schedule and (wanted is None or one.pk in wanted)
+        ],
+        "form": refused or AvailabilityForm(for_whom=request.user, said=said),
+        "said": said,
+        "may_respond": may(request.user, "respond"),
+        "skipped": SKIPPED,
+    }
+    return render(request, "catalog/oncall.html", context, status=400 if refused else 200)
+
+
+def _chosen(request, teams, *, has_teams):
+    """The filter of the address; an unknown team is as good as none."""
+    team = request.GET.get("team", "")
+    if team not in {ALL, *(one.slug for one in teams)}:
+        team = MINE if has_teams else ALL
+    return {"team": team, "q": storable(request.GET.get("q", "")).strip()}
+
+
+def _called_for_a_service():
+    """The schedules that the policy of a service calls: its own policy, or the default of its team."""
+    services = Service.objects.exclude(lifecycle=Service.Lifecycle.ARCHIVED)
+    used = EscalationPolicy.objects.filter(
+        Q(Exists(services.filter(policy=OuterRef("pk"))))
+        | Q(Exists(services.filter(policy=None, team=OuterRef("team"))), is_team_default=True)
+    )
+    return Exists(used.filter(levels__targets__schedule=OuterRef("pk")))
+
+
+@dataclasses.dataclass
+class Line:
+    """One person of a level or of a schedule, as the page says it. Nobody: without a person; `trouble` says why."""
+
+    person: User | None
+    schedule: Schedule | None = None
+    role: str = ""
+    trouble: str = ""
+    availability: Availability | None = None
+    until: dt.datetime | None = None
+    following: list | None = None  # who comes next; empty is nobody, None is no change within what we look at
+    why: str = ""
+    instead_of: User | None = None
+    is_off: bool = False
+    is_shadow: bool = False
+
+    @property
+    def is_free(self):
+        return self.person is not None and not self.trouble and not self.availability
+
+
+@dataclasses.dataclass
+class LevelNow:
+    number: int
+    after_minutes: int
+    lines: list
+
+    @property
+    def is_dead(self):
+        return all(line.trouble for line in self.lines)
+
+
+@dataclasses.dataclass
+class ServiceNow:
+    service: Service
+    policy: dict
+    levels: list
+
+    @property
+    def trouble(self):
+        """Why nobody would be called, as a sentence, or ""."""
+        if not self.policy:
+            return "No escalation policy: nobody is called."
+        if not self.levels:
+            return f"The policy {self.policy['name']} has no levels: nobody is called."
+        if all(level.is_dead for level in self.levels):
+            return "Nobody can be reached at any level."
+        return ""
+
+    @property
+    def is_spared(self):
+        """Whether everybody who can be reached is busy, offline or away, so that they are called all the same."""
+        return not self.trouble and not any(line.is_free for level in self.levels for line in level.lines)
+
+
+class Board:
+    """Who is on call now for these services, and in these schedules, in a constant number of queries."""
+
+    def __init__(self, services, schedules, *, now):
+        self.now, self._services, self._schedules = now, services, schedules
+        self._policies = policies.copies_for(services)
+        self._chains = policies.chain_of(self._policies, at=now)
+        loose = {one.pk for one in schedules}
+        called = {
+            target["id"]
+            for policy in self._policies.values()
+            for level in policy.get("levels", ())
+            for target in level["targets"]
+            if target["kind"] == TargetKind.SCHEDULE
+        }
+        self._by_id = Schedule.objects.in_bulk(called | loose)
+        self._specs = lookup.specs(self._by_id, start=now, end=now + LOOK_AHEAD)
+        self._spans = {}
+        self._rosters = {pk: shifts.roster(self._specs[pk], now) for pk in loose}
+        people = self._people()
+        self._users = User.objects.in_bulk(people)
+        self._reaches = planning.reaches(people)
+        said = Availability.objects.filter(user_id__in=people).exclude(status=Availability.Status.AVAILABLE)
+        self._said = {one.user_id: one for one in said if one.holds(now)}
+
+    def _people(self):
+        """Everybody whom the page may name."""
+        found = [
+            (one.schedule_id, one)
+            for levels in self._chains.values()
+            for _, targets in levels
+            for _, each in targets
+            for one in each
+        ]
+        found += [(pk, one) for pk, roster in self._rosters.items() for each in roster.values() for one in each]
+        people = {one.user_id for _, one in found} | {one.instead_of for _, one in found}
+        for schedule_id, one in found:
+            if schedule_id is not None:
+                people.update(self._turnover(schedule_id, one)[1] or ())
+        return people - {None}
+
+    def _turnover(self, schedule_id, one):
+        """When somebody who is on call now stops, and the ids of those who follow; (None, None) without a handoff."""
+        key = schedule_id, one.role
+        if key not in self._spans:
+            self._spans[key] = shifts.final(self._specs[schedule_id], self.now, self.now + LOOK_AHEAD, one.role)
+        for span in self._spans[key]:
+            people = [each.user_id for each in span.people]
+            if one.user_id not in people:
+                return span.start_at, people
+        return None, None
+
+    def tiers(self):
+        """`[(label, [ServiceNow])]`, the most important first."""
+        found = {}
+        for service in self._services:
+            found.setdefault(service.get_tier_display(), []).append(self._service(service))
+        return list(found.items())
+
+    def _service(self, service):
+        levels, minutes = [], 0
+        for level, targets in self._chains[service.pk]:
+            lines = [self._called(target, one) for target, people in targets for one in people]
+            levels.append(LevelNow(level["number"], minutes, lines))
+            minutes += level["delay_minutes"]
+        return ServiceNow(service, self._policies[service.pk], levels)
+
+    def _called(self, target, one):
+        if one.user_id is None:
+            schedule = self._by_id.get(target["id"])
+            return Line(None, schedule, trouble=f"{one.problem[:1].upper()}{one.problem[1:]}.")
+        if one.schedule_id is None:
+            return self._line(one.user_id)
+        return self._on_call(one.schedule_id, one)
+
+    def _on_call(self, schedule_id, one):
+        until, following = self._turnover(schedule_id, one)
+        line = self._line(one.user_id, is_shadow=one.role == shifts.SHADOW)
+        line.schedule = self._by_id[schedule_id]
+        line.role = Duty(one.role).label
+        line.until = until
+        line.following = following if following is None else self._named(following)
+        line.why = one.via if one.via in (shifts.OVERRIDE, shifts.SWAP, shifts.FIXED) else ""
+        line.instead_of = self._users.get(one.instead_of)
+        line.is_off = one.is_off
+        return line
+
+    def _line(self, user_id, *, is_shadow=False):
+        person, reach = self._users.get(user_id), self._reaches.get(user_id)
+        trouble = ""
+        if person is None or reach is None:
+            person, trouble = None, "A person who no longer exists was meant."
+        elif not person.is_active:
+            trouble = "Deactivated: is never called."
+        elif not is_shadow and not any(method.is_usable for method in reach.methods):
+            trouble = "No verified contact method: cannot be reached."
+        return Line(person, trouble=trouble, availability=self._said.get(user_id), is_shadow=is_shadow)
+
+    def _named(self, user_ids):
+        return [self._users[pk] for pk in user_ids if pk in self._users]
+
+    def loose(self):
+        """`[(team, [(schedule, [Line])])]` of the schedules that no service calls."""
+        found = {}
+        for schedule in self._schedules:
+            lines = [self._on_call(schedule.pk, one) for each in self._rosters[schedule.pk].values() for one in each]
+            if not any(not line.is_shadow for line in lines):
+                lines.insert(0, Line(None, schedule, trouble=f"Nobody is on call in {schedule.name}."))
+            found.setdefault(schedule.team, []).append((schedule, lines))
+        return list(found.items())
