@@ -4,6 +4,9 @@ The skin finds both by their dotted names; see UNFOLD in the settings.
 """
 
 import dataclasses
+import datetime as dt
+import functools
+import zoneinfo
 
 from django.conf import settings
 from django.contrib import admin
@@ -15,8 +18,8 @@ from accounts.models import Role, User
 from alerts.models import InboundEvent, Integration
 from catalog.models import Service
 from notifications.models import Alarm, ContactMethod
-from oncall import lookup
-from oncall.models import EscalationPolicy, Schedule
+from oncall import coverage, lookup, shifts
+from oncall.models import CalendarImport, EscalationPolicy, Layer, Participant, Target
 
 # (title, [(model, icon)]); the icons are names of Material Symbols, which the skin brings.
 GROUPS = [
@@ -25,8 +28,17 @@ GROUPS = [
         "On call",
         [
             ("oncall.schedule", "calendar_month"),
-            ("oncall.override", "event_repeat"),
             ("oncall.escalationpolicy", "escalator_warning"),
+            ("oncall.override", "event_repeat"),
+            ("oncall.fixedshift", "push_pin"),
+            ("oncall.shiftrequest", "swap_horiz"),
+            ("oncall.offer", "volunteer_activism"),
+            ("oncall.timeoff", "beach_access"),
+            ("oncall.availability", "do_not_disturb_on"),
+            ("oncall.holiday", "celebration"),
+            ("oncall.calendarfeed", "rss_feed"),
+            ("oncall.calendarimport", "edit_calendar"),
+            ("oncall.coveragecheck", "fact_check"),
         ],
     ),
     ("Services", [("catalog.service", "deployed_code")]),
@@ -64,6 +76,7 @@ GROUPS = [
     ),
 ]
 MOST = 10
+SOON = dt.timedelta(hours=24)
 
 
 def navigation(request):
@@ -110,7 +123,8 @@ def matters(now):
         *_services_without_policy(),
         *_policies_that_call_nobody(),
         *_schedules_with_nobody(now),
-        *_people_out_of_reach(),
+        *_people_out_of_reach(now),
+        *_calendars_that_fail(),
         *_nothing_sends_alerts(),
         *_mail(),
     ]
@@ -143,21 +157,43 @@ def _policies_that_call_nobody():
 
 
 def _schedules_with_nobody(now):
-    used = list(Schedule.objects.filter(policy_targets__isnull=False).distinct())
-    people = lookup.who_many([one.pk for one in used], at=now)
-    for schedule in [one for one in used if people.get(one.pk) is None][:MOST]:
-        text = f"Nobody is on call in {schedule}, and a policy calls it."
+    """Schedules that a policy calls and in which nobody is on call now, or for a while in the next day."""
+    targets = Target.objects.filter(schedule__isnull=False).select_related("schedule")
+    called = sorted({(one.schedule, one.role) for one in targets}, key=lambda one: (one[0].name, one[1]))
+    finals = lookup.finals({schedule.pk for schedule, _ in called}, start=now, end=now + SOON)
+    told = {}
+    for schedule, role in called:
+        if gaps := _gaps(finals[schedule.pk], role):
+            told.setdefault(schedule, []).append(gaps[0])
+    first = sorted((min(gaps), schedule.name, schedule) for schedule, gaps in told.items())
+    for (start, end), _, schedule in first[:MOST]:
+        when = "" if start <= now else f" {coverage.said_span(start, end, zoneinfo.ZoneInfo(schedule.time_zone))}"
+        text = f"Nobody is on call in {schedule}{when}, and a policy calls it."
         yield Matter(text, reverse("admin:oncall_schedule_change", args=[schedule.pk]))
 
 
-def _people_out_of_reach():
+def _gaps(finals, role):
+    """When nobody of the role is on call, nor of those that are called in its place: `[(start, end)]`."""
+    roles = shifts.CALLED[shifts.CALLED.index(role) :]
+    return functools.reduce(coverage.common, (shifts.gaps(finals[one]) for one in roles))
+
+
+def _calendars_that_fail():
+    """Calendars that could not be read; what they gave the last time still counts."""
+    for one in CalendarImport.objects.exclude(error="").select_related("schedule")[:MOST]:
+        text = f"The calendar {one} could not be read: {one.error}"
+        yield Matter(text, reverse("admin:oncall_calendarimport_change", args=[one.pk]))
+
+
+def _people_out_of_reach(now):
+    running = Participant.objects.filter(user=OuterRef("pk"), layer__in=Layer.objects.running(now))
     usable = ContactMethod.objects.filter(user=OuterRef("pk"), verified_at__isnull=False, disabled_reason="")
-    is_called = Q(policy_targets__isnull=False) | Q(rotations__isnull=False) | Q(role=Role.ADMIN)
+    is_called = Q(policy_targets__isnull=False) | Exists(running) | Q(role=Role.ADMIN)
     people = User.objects.filter(is_called, is_active=True).exclude(Exists(usable)).distinct()
     for user in people[:MOST]:
         text = f"{user} is to be paged and has no verified address."
         yield Matter(text, reverse("admin:accounts_user_change", args=[user.pk]))
-    gone = User.objects.filter(Q(policy_targets__isnull=False) | Q(rotations__isnull=False), is_active=False)
+    gone = User.objects.filter(Q(policy_targets__isnull=False) | Exists(running), is_active=False)
     for user in gone.distinct()[:MOST]:
         text = f"{user} is deactivated and still in a rotation or a policy. Put somebody else there."
         yield Matter(text, reverse("admin:accounts_user_change", args=[user.pk]))

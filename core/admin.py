@@ -6,6 +6,7 @@
 
 import dataclasses
 import json
+import re
 import zoneinfo
 
 from django import forms
@@ -13,10 +14,10 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import quote, unquote
-from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
+from django.contrib.admin.widgets import AutocompleteSelectMultiple
 from django.contrib.auth import get_permission_codename
 from django.contrib.auth.models import Group
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, models, transaction
 from django.db.models.deletion import get_candidate_relations_to_delete
 from django.http import Http404
@@ -25,6 +26,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.text import capfirst, get_text_list
 from django_q.models import Failure, OrmQ, Success
 from django_q.models import Schedule as QueueSchedule
@@ -34,9 +36,13 @@ from unfold.admin import TabularInline as SkinTabularInline
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import (
+    INPUT_CLASSES,
+    UnfoldAdminFileFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelect2Widget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
@@ -56,17 +62,23 @@ __all__ = [
     "UserCreationForm",
     "button",
     "display",
+    "file_field",
     "link",
     "number_field",
     "picker",
     "pretty",
+    "select_widget",
     "switch",
     "table",
+    "time_widget",
     "zone_field",
+    "zone_text_field",
 ]
 
 HELD = (models.ProtectedError, models.RestrictedError)
-SPARE_PICKERS = 3
+# Rows that wait to be filled, for browsers without our script; with it, a button adds more.
+SPARE_PICKERS = 2
+MOST_PLACES = 200
 
 
 # --- what a page shows --------------------------------------------------------------------------------------------
@@ -107,7 +119,17 @@ def zone_field():
         initial="UTC",
         widget=UnfoldAdminSelect2Widget(),
         help_text="Type to search, for example “Berlin”.",
+        error_messages={"invalid_choice": "“%(value)s” is not a time zone. Choose one like Europe/Berlin."},
     )
+
+
+def zone_text_field(**options):
+    """A time zone that may be left out, typed with suggestions: a page with many of them stays small.
+
+    The page brings the list itself: `<datalist id="wb-zones">`.
+    """
+    widget = UnfoldAdminTextInputWidget(attrs={"list": "wb-zones", "autocomplete": "off"})
+    return forms.CharField(required=False, max_length=64, widget=widget, **options)
 
 
 def number_field(**options):
@@ -116,6 +138,19 @@ def number_field(**options):
 
 def switch(**options):
     return forms.BooleanField(required=False, widget=UnfoldBooleanSwitchWidget(), **options)
+
+
+def file_field(**options):
+    return forms.FileField(required=False, widget=UnfoldAdminFileFieldWidget(), **options)
+
+
+def select_widget(choices):
+    return UnfoldAdminSelectWidget(choices=choices)
+
+
+def time_widget():
+    """A time of day, in the browser's own way of asking for it."""
+    return forms.TimeInput(format="%H:%M", attrs={"type": "time", "class": " ".join(INPUT_CLASSES)})
 
 
 def picker(field, **options):
@@ -128,49 +163,142 @@ def picker(field, **options):
     )
 
 
-class _Pickers(AutocompleteSelect):
-    """Pickers below each other. All have the same name, so their order on the page is the order that arrives."""
+def _is_key(text):
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
+class _Places(AutocompleteSelectMultiple):
+    """Pickers below each other, one a place. All have the same name, so their order on the page is what arrives.
+
+    A marker stands before each place: the value is flat, for example `["place", "7", "9", "place", "nobody"]`.
+    """
+
+    MARK, NOBODY = "place", "nobody"
 
     class Media:
         js = ("core/in_order.js",)
 
     def value_from_datadict(self, data, files, name):
-        return [value for value in data.getlist(name) if value]
+        return list(data.getlist(name)) if hasattr(data, "getlist") else data.get(name, [])
 
     def value_omitted_from_data(self, data, files, name):
         return False
 
-    def render(self, name, value, attrs=None, renderer=None):
-        attrs = attrs or {}
-        values = [*(value or []), *[""] * SPARE_PICKERS]
-        rows = [
-            (super(_Pickers, self).render(name, one, {**attrs, "id": f"{attrs.get('id', name)}_{number}"}, renderer),)
-            for number, one in enumerate(values)
+    def flat(self, places):
+        """Places as they arrive from the page."""
+        return [
+            value
+            for people in places
+            for value in (self.MARK, *(str(pk) for pk in people), *([] if people else [self.NOBODY]))
         ]
-        row = (
-            '<li>{}<button type="button" data-move="up" aria-label="Move up">↑</button>'
-            '<button type="button" data-move="down" aria-label="Move down">↓</button></li>'
+
+    def places(self, value):
+        """What arrived, by place; a place that nobody filled in is none."""
+        places = []
+        for one in value or ():
+            if one == self.MARK or not places:
+                places.append([])
+            if one != self.MARK and one.strip():
+                places[-1].append(one)
+        return [people for people in places if people]
+
+    def optgroups(self, name, value, attrs=None):
+        people = [self.people[pk] for pk in value if pk in self.people]
+        options = [
+            self.create_option(name, one.pk, one if getattr(one, "is_active", True) else f"{one} (deactivated)", 1, at)
+            for at, one in enumerate(people)
+        ]
+        return [(None, options, 0)]
+
+    def render(self, name, value, attrs=None, renderer=None):
+        places = self.places(value)
+        # Those that the form knows already need no query.
+        self.people = {str(one.pk): one for one in getattr(self, "known", ())}
+        if missing := {pk for people in places for pk in people if _is_key(pk)} - set(self.people):
+            self.people |= {str(one.pk): one for one in self.choices.queryset.filter(pk__in=missing)}
+        rows = [self._row(name, people, attrs, renderer, at) for at, people in enumerate(places)]
+        spare = range(len(places), len(places) + SPARE_PICKERS)
+        rows += [self._row(name, [], attrs, renderer, at) for at in spare]
+        return format_html(
+            '<div class="wb-places"><ol class="wb-in-order">{}</ol>'
+            '<button type="button" class="wb-button" data-add hidden>Add a place</button></div>',
+            format_html_join("", "{}", ((row,) for row in rows)),
         )
-        return format_html('<ol class="wb-in-order">{}</ol>', format_html_join("", row, rows))
+
+    def _row(self, name, people, attrs, renderer, at):
+        attrs = attrs or {}
+        ids = {"id": f"{attrs.get('id', name)}_{at}", "aria-label": "People of this place"}
+        picked = [one for one in people if one in self.people]
+        typed = ", ".join(one for one in people if one not in self.people and one != self.NOBODY)
+        return format_html(
+            '<li><input type="hidden" name="{name}" value="{mark}">{picker}'
+            '<noscript><input type="text" name="{name}" value="{typed}" aria-label="Their email addresses" '
+            'placeholder="Email addresses"></noscript>'
+            '<label class="wb-nobody"><input type="checkbox" name="{name}" value="{nobody}"{checked}> nobody</label>'
+            '<button type="button" data-move="up" aria-label="Move up" title="Move up">↑</button>'
+            '<button type="button" data-move="down" aria-label="Move down" title="Move down">↓</button>'
+            '<button type="button" data-remove aria-label="Remove this place" title="Remove">×</button></li>',
+            name=name,
+            mark=self.MARK,
+            picker=super().render(name, picked, {**attrs, **ids}, renderer),
+            typed=typed,
+            nobody=self.NOBODY,
+            checked=mark_safe(" checked") if self.NOBODY in people else "",
+        )
 
 
-class PeopleInOrderField(forms.ModelMultipleChoiceField):
-    """Rows in an order, the same one twice if wanted. `field` is the foreign key that points to them."""
+class PeopleInOrderField(forms.Field):
+    """Places in an order, each with one or more people, or with nobody on purpose. Somebody may stand twice.
+
+    The value is a list of lists of rows. `field` is the foreign key that points to them. They are picked, or typed
+    by email address where the browser runs no script. `initial` is a list of lists of keys.
+    """
 
     def __init__(self, field, **options):
-        super().__init__(
-            queryset=field.remote_field.model._base_manager.all(),
-            widget=_Pickers(field, admin.site),
-            required=False,
-            **options,
-        )
+        self.queryset = field.remote_field.model._base_manager.all()
+        super().__init__(widget=_Places(field, admin.site), required=False, **options)
+        self.widget.choices = forms.models.ModelChoiceIterator(forms.ModelChoiceField(self.queryset))
+
+    def __deepcopy__(self, memo):
+        copied = super().__deepcopy__(memo)
+        copied.widget.choices = self.widget.choices
+        return copied
+
+    def prepare_value(self, value):
+        flat = not value or isinstance(value[0], str)
+        return value if flat else self.widget.flat(value)
 
     def clean(self, value):
-        rows = {str(row.pk): row for row in super().clean(list(dict.fromkeys(value or [])))}
-        return [rows[str(pk)] for pk in value or []]
+        places = [self._split(people) for people in self.widget.places(value)]
+        if len(places) > MOST_PLACES:
+            raise ValidationError(f"These are too many places. Use at most {MOST_PLACES}.")
+        named = {one for people in places for one in people} - {_Places.NOBODY}
+        rows = self._found(named)
+        if unknown := sorted(named - set(rows)):
+            raise ValidationError(f"Nobody here is “{unknown[0][:80]}”. Choose the people from the list.")
+        found = []
+        for people in places:
+            if _Places.NOBODY in people and len(people) > 1:
+                raise ValidationError("A place is marked “nobody” and has people. Choose one of the two.")
+            found.append(list(dict.fromkeys(rows[one] for one in people if one != _Places.NOBODY)))
+        return found
+
+    def _split(self, people):
+        return [word.casefold() for one in people for word in re.split(r"[\s,;]+", one) if word]
+
+    def _found(self, named):
+        """The rows by what names them: a key, or the name with which a person signs in."""
+        keys = {one for one in named if _is_key(one)}
+        rows = {str(row.pk): row for row in getattr(self.widget, "known", ())}
+        if missing := keys - set(rows):
+            rows |= {str(row.pk): row for row in self.queryset.filter(pk__in=missing)}
+        field = self.queryset.model.USERNAME_FIELD
+        if typed := named - keys:
+            rows |= {getattr(row, field).casefold(): row for row in self.queryset.filter(**{f"{field}__in": typed})}
+        return rows
 
     def has_changed(self, initial, data):
-        return [str(pk) for pk in self.prepare_value(initial) or []] != [str(pk) for pk in data or []]
+        return self.widget.places(self.prepare_value(initial)) != self.widget.places(data)
 
 
 class SecretField(forms.CharField):
@@ -298,12 +426,16 @@ class ButtonsMixin:
 
 # --- pages --------------------------------------------------------------------------------------------------------
 class ZoneNamedMixin:
-    """Says which time zone a time is typed in: that of the site, whatever zone the schedule or the person has."""
+    """Says which time zone a time is typed in: the current one, which is that of the site where no page changes it."""
+
+    def zone_named(self, request):
+        """The zone in words."""
+        return timezone.get_current_timezone_name()
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field and isinstance(db_field, models.DateTimeField):
-            field.help_text = f"{field.help_text} Time zone: {timezone.get_current_timezone_name()}.".strip()
+            field.help_text = f"{field.help_text} Time zone: {self.zone_named(request)}.".strip()
         return field
 
 
@@ -342,6 +474,8 @@ class Admin(ZoneNamedMixin, ButtonsMixin, SkinModelAdmin):
         """A sentence for what the database refused: two people at the same moment, or a rule of a table."""
         if isinstance(error, DomainError):
             return error.message
+        if isinstance(error, ValidationError):
+            return " ".join(error.messages)
         if isinstance(error, HELD):
             meta = {row._meta.verbose_name_plural for row in error.args[1]}
             return f"Nothing was deleted, because of {get_text_list(sorted(meta), 'and')}. {self.instead_of_deleting}"
@@ -356,7 +490,7 @@ class Admin(ZoneNamedMixin, ButtonsMixin, SkinModelAdmin):
         try:
             with transaction.atomic():
                 return super().changeform_view(request, object_id, form_url, extra_context)
-        except (IntegrityError, DomainError) as error:
+        except (IntegrityError, DomainError, ValidationError) as error:
             if request.method != "POST":
                 raise
             self.message_user(request, self.explain(error), messages.ERROR)
@@ -372,7 +506,7 @@ class Admin(ZoneNamedMixin, ButtonsMixin, SkinModelAdmin):
         try:
             with transaction.atomic():
                 return super().delete_view(request, object_id, extra_context)
-        except IntegrityError as error:
+        except (IntegrityError, DomainError) as error:
             self.message_user(request, self.explain(error), messages.ERROR)
             return redirect(self.change_url(obj))
 
@@ -386,7 +520,7 @@ class Admin(ZoneNamedMixin, ButtonsMixin, SkinModelAdmin):
         try:
             with transaction.atomic():
                 return admin.actions.delete_selected(self, request, queryset)
-        except IntegrityError as error:
+        except (IntegrityError, DomainError) as error:
             self.message_user(request, self.explain(error), messages.ERROR)
             return None
 

@@ -4,6 +4,8 @@ import datetime as dt
 
 import pytest
 from django.contrib import admin
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -49,6 +51,48 @@ def test_a_schedule_with_nobody_on_call_is_told_when_a_policy_calls_it(all_well,
     assert told() == []
     factories.EscalationPolicyFactory(team=team, calls=[schedule])
     assert told() == ["Nobody is on call in Nights, and a policy calls it."]
+
+
+def test_a_gap_in_the_next_day_is_told_and_a_later_one_is_not(all_well, team, alice, bob):
+    schedule = factories.ScheduleFactory(name="Nights", team=team, time_zone="Europe/Berlin", people=[alice])
+    factories.EscalationPolicyFactory(team=team, calls=[schedule])
+    assert told() == []
+    layer = schedule.layers.get()
+    layer.ends_at = timezone.now() + dt.timedelta(hours=30)
+    layer.save()
+    assert told() == []
+    layer.ends_at = timezone.now() + dt.timedelta(hours=3)
+    layer.save()
+    assert len(told()) == 1
+    assert "Nobody is on call in Nights from " in told()[0]
+    factories.LayerFactory(schedule=schedule, role="SECONDARY", people=[bob])
+    assert told() == [], "the secondary is called then"
+
+
+def test_a_calendar_that_fails_is_told(all_well):
+    factories.CalendarImportFactory(name="Duty", error="There is no calendar there.")
+    factories.CalendarImportFactory()
+    assert told() == ["The calendar Duty could not be read: There is no calendar there."]
+
+
+def test_who_stood_in_a_layer_that_ended_is_not_told(all_well, charlie):
+    charlie.contact_methods.all().delete()
+    over = timezone.now() - dt.timedelta(days=1)
+    factories.LayerFactory(people=[charlie], ends_at=over)
+    assert told() == []
+
+
+def test_the_front_page_costs_the_same_however_many_schedules_there_are(all_well, team, alice):
+    def cost():
+        with CaptureQueriesContext(connection) as queries:
+            admin_menu.matters(timezone.now())
+        return len(queries)
+
+    factories.EscalationPolicyFactory(team=team, calls=[factories.ScheduleFactory(people=[alice])])
+    few = cost()
+    for _ in range(5):
+        factories.EscalationPolicyFactory(team=team, calls=[factories.ScheduleFactory(people=[alice])])
+    assert cost() == few
 
 
 def test_a_person_who_cannot_be_reached_is_told(all_well, bob):

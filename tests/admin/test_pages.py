@@ -20,11 +20,29 @@ from catalog.models import Service
 from core.models import Counter, IdempotencyKey, Pulse, WorkerBeat
 from incidents.models import Incident, TimelineEntry
 from notifications.models import Alarm, Attempt, ContactMethod, Notification, NotificationRule
-from oncall.models import EscalationPolicy, Layer, Level, Override, Participant, Schedule, Target
+from oncall.models import (
+    Availability,
+    CalendarFeed,
+    CalendarImport,
+    CoverageCheck,
+    EscalationPolicy,
+    FixedShift,
+    Holiday,
+    Layer,
+    Level,
+    Offer,
+    Override,
+    Participant,
+    Restriction,
+    Schedule,
+    ShiftRequest,
+    Target,
+    TimeOff,
+)
 from tests import factories
 
 # Edited on the page of what they belong to.
-PARTS = {Membership, Layer, Participant, Level, Target}
+PARTS = {Membership, Layer, Participant, Restriction, Level, Target}
 OURS = {"core", "accounts", "notifications", "oncall", "catalog", "incidents", "alerts"}
 
 
@@ -51,6 +69,11 @@ def an_alarm(number=1):
 
 def a_schedule(number=1):
     return factories.ScheduleFactory(people=[factories.UserFactory(), factories.UserFactory()])
+
+
+def a_check(number=1):
+    problems = [{"kind": "gap", "text": "Nobody is on call in Nights."}]
+    return CoverageCheck.objects.create(team=factories.TeamFactory(), checked_at=factories.NOW, problems=problems)
 
 
 def a_policy(number=1):
@@ -113,6 +136,11 @@ def a_key(number=1):
     return factories.ApiKeyFactory()
 
 
+IN_RETURN = {
+    "return_role": "PRIMARY",
+    "return_start_at": factories.NOW,
+    "return_end_at": factories.NOW + dt.timedelta(hours=1),
+}
 MAKE = {
     User: lambda number=1: factories.ContactMethodFactory().user,
     Team: lambda number=1: factories.MembershipFactory().team,
@@ -123,7 +151,16 @@ MAKE = {
     Attempt: lambda number=1: factories.AttemptFactory(),
     Alarm: an_alarm,
     Schedule: a_schedule,
-    Override: lambda number=1: factories.OverrideFactory(),
+    Override: lambda number=1: factories.OverrideFactory(replaces=factories.UserFactory()),
+    FixedShift: lambda number=1: factories.FixedShiftFactory(),
+    TimeOff: lambda number=1: factories.TimeOffFactory(),
+    Availability: lambda number=1: factories.AvailabilityFactory(),
+    Holiday: lambda number=1: factories.HolidayFactory(team=factories.TeamFactory()),
+    ShiftRequest: lambda number=1: factories.OfferFactory().request,
+    Offer: lambda number=1: factories.OfferFactory(return_schedule=a_schedule(), **IN_RETURN),
+    CalendarFeed: lambda number=1: factories.CalendarFeedFactory(),
+    CalendarImport: lambda number=1: factories.CalendarImportFactory(warnings=["“Standup” names nobody."]),
+    CoverageCheck: a_check,
     EscalationPolicy: a_policy,
     Service: lambda number=1: factories.IntegrationFactory().service,
     Incident: an_incident,
@@ -326,26 +363,6 @@ def test_a_responder_has_no_admin(client, bob):
 
 
 # --- rules of the database ----------------------------------------------------------------------------------------
-def test_an_override_that_ends_before_it_starts_is_a_field_error(browser, bob):
-    schedule = a_schedule()
-    data = {"schedule": schedule.pk, "user": bob.pk, "start_at_0": "2026-06-02", "start_at_1": "12:00"}
-    data |= {"end_at_0": "2026-06-02", "end_at_1": "11:00"}
-    response = browser.post(url(Override, "add"), data)
-    assert response.context["adminform"].form.errors["end_at"] == [
-        "The override ends before it starts. Choose a later end."
-    ]
-
-
-def test_an_override_remembers_who_made_it(browser, ada, bob):
-    schedule = a_schedule()
-    data = {"schedule": schedule.pk, "user": bob.pk, "start_at_0": "2026-06-02", "start_at_1": "12:00"}
-    data |= {"end_at_0": "2026-06-02", "end_at_1": "13:00"}
-    assert browser.post(url(Override, "add"), data).status_code == 302
-    override = Override.objects.get()
-    assert override.created_by == ada
-    assert override.start_at == dt.datetime(2026, 6, 2, 12, tzinfo=dt.UTC)
-
-
 @pytest.mark.django_db(transaction=True)
 def test_what_two_people_save_at_the_same_moment_is_a_message(browser, said, monkeypatch):
     """The form saw nothing wrong, the database does."""
