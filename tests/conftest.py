@@ -9,6 +9,10 @@ from accounts.models import Role
 from tests import factories
 
 
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="also compare 100,000 random schedules with a brute force")
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "logs_errors: an error in the log is expected here; elsewhere it fails a test")
 
