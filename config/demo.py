@@ -37,7 +37,7 @@ PEOPLE = [
     ("charlie", "Charlie Costa", Role.RESPONDER, "America/New_York"),
     ("dora", "Dora Desai", Role.RESPONDER, "Asia/Kolkata"),
 ]
-TEAMS = {"shop": ("Shop", ["alice", "bob"]), "platform": ("Platform", ["charlie", "bob", "dora"])}
+TEAMS = {"shop": ("Shop", ["alice", "bob"]), "platform": ("Platform", ["charlie", "dora"])}
 SERVICES = [
     ("checkout-api", "Checkout API", "shop", 1, "Takes the orders. When it is down, nobody can buy."),
     ("search", "Search", "shop", 2, "Finds products."),
@@ -75,6 +75,7 @@ def fill(*, base_url, now):
             Membership.objects.create(team=teams[slug], user=people[key])
         _policy(teams[slug], [people[key] for key in members], admin, now)
     _follow_the_sun(teams["platform"], people)
+    _seconds(teams["shop"], people)
     _exceptions(teams["shop"], people, now)
     services = {
         slug: Service.objects.create(name=name, slug=slug, team=teams[team], tier=tier, description=description)
@@ -109,7 +110,6 @@ def _policy(team, members, admin, now):
     )
     monday = now.date() - dt.timedelta(days=now.weekday() + 7)
     _layer(schedule, members, name="Weekly", start_date=monday)
-    _layer(schedule, [*members[1:], members[0]], name="Weekly", start_date=monday, role=Duty.SECONDARY)
     policy = EscalationPolicy.objects.create(
         name=f"{team.name}: call until answered",
         slug=f"{team.slug}-default",
@@ -133,6 +133,16 @@ def _layer(schedule, members, **fields):
     for position, person in enumerate(members):
         Participant.objects.create(layer=layer, user=person, position=position)
     return layer
+
+
+def _seconds(team, people):
+    """Whoever is not primary is secondary, and the second level calls them before it calls everybody."""
+    schedule = team.schedules.get()
+    start = schedule.layers.get().start_date
+    _layer(schedule, [people["bob"], people["alice"]], name="Weekly", start_date=start, role=Duty.SECONDARY)
+    level = Level.objects.get(policy__team=team, number=2)
+    level.targets.all().delete()
+    Target.objects.create(level=level, schedule=schedule, role=Duty.SECONDARY)
 
 
 def _follow_the_sun(team, people):
