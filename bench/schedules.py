@@ -32,13 +32,13 @@ SHAPES = [
 ]
 
 
-def seed(count, year, layers=LAYERS):
-    """`count` schedules whose rotations began in `year`. Returns their ids."""
+def seed(count, year, layers=LAYERS, crew="bench"):
+    """`count` schedules whose rotations began in `year`, all of the same crew. Returns their ids."""
     team, _ = Team.objects.get_or_create(name="Bench", slug="bench-team")
-    people = list(User.objects.filter(email__startswith="bench-")[:PEOPLE])
+    people = list(User.objects.filter(email__startswith=f"{crew}-")[:PEOPLE])
     if not people:
         people = User.objects.bulk_create(
-            [User(email=f"bench-{number}@example.com", name=f"Person {number}") for number in range(PEOPLE)]
+            [User(email=f"{crew}-{number}@example.com", name=f"Person {number}") for number in range(PEOPLE)]
         )
     first = Schedule.objects.count()
     schedules = Schedule.objects.bulk_create(
@@ -139,7 +139,9 @@ def cold_rule(year):
 
 
 def page(year):
-    (pk,) = seed(1, year, layers=20)
+    crew = f"page-{year}"
+    seed(5, year, crew=crew)  # the people stand in other schedules too, where double bookings are looked for
+    (pk,) = seed(1, year, layers=20, crew=crew)
     schedule = Schedule.objects.get(pk=pk)
     client = Client()
     client.force_login(User.objects.create_superuser(f"bench-page-{year}@example.com", "x"))

@@ -29,6 +29,7 @@ class Callers:
         fallbacks = {policy["fallback_user"] for policy in policies if policy.get("fallback_user")}
         self._called = chain.resolve(policies, at=now, also=fallbacks)
         self.reaches = self._called.reaches
+        self.broken = self._called.broken
 
     def candidates(self, level):
         """The Candidates of one level of a policy copy."""
@@ -93,6 +94,14 @@ def page_many(taken, callers, *, now, via="system", by=None):
             alarms.raise_alarm(
                 _alarm_key(incident), f"Incident #{incident.pk} {incident.title}: {step.alarm}", now=now
             )
+    alarms.raise_alarms(
+        {
+            chain.broken_key(pk): f"{why[0].upper()}{why[1:]}. Until it is repaired, nobody of it is called: "
+            "look at its time zones, layers and restrictions in the admin."
+            for pk, why in callers.broken.items()
+        },
+        now=now,
+    )
     timeline.record_many(entries)
     counters.add_many(escalated)
     # Whoever could not be reached before is reached now.

@@ -70,7 +70,8 @@ def resolve(policies, *, at, also=()):
 
     A schedule means the people of the target's role; when none of them can be called, those of the next role too.
     Nobody of a schedule: one Called without a person, whose problem says so. The function's `reaches` say how all
-    these people, and the ids in `also`, can be reached.
+    these people, and the ids in `also`, can be reached; its `broken` is `{schedule id: sentence}` of the schedules
+    that cannot be worked out, for an alarm.
     """
     return _Resolver(policies, at, also)
 
@@ -78,7 +79,9 @@ def resolve(policies, *, at, also=()):
 class _Resolver:
     def __init__(self, policies, at, also):
         targets = [target for policy in policies for level in policy.get("levels", ()) for target in level["targets"]]
-        self._rosters = lookup.who_many({one["id"] for one in targets if one["kind"] == TargetKind.SCHEDULE}, at=at)
+        names = {one["id"]: one["name"] for one in targets if one["kind"] == TargetKind.SCHEDULE}
+        self._rosters, errors = lookup.rosters(names, at=at)
+        self.broken = {pk: f"the schedule {names[pk]} cannot be worked out ({error})" for pk, error in errors.items()}
         people = {one["id"] for one in targets if one["kind"] == TargetKind.USER}
         people.update(one.user_id for roster in self._rosters.values() for group in roster.values() for one in group)
         self._away = lookup.unavailable(people, at=at)
@@ -87,6 +90,8 @@ class _Resolver:
     def __call__(self, target):
         if target["kind"] == TargetKind.USER:
             return [self._called(target["id"], "named in the policy")]
+        if target["id"] in self.broken:
+            return [Called(None, "", self.broken[target["id"]], schedule_id=target["id"])]
         if target["id"] not in self._rosters:
             return [Called(None, "", f"the schedule {target['name']} no longer exists")]
         return self._of_roster(self._rosters[target["id"]], target)
@@ -94,6 +99,8 @@ class _Resolver:
     def _of_roster(self, roster, target):
         found = []
         wanted = target.get("role", shifts.PRIMARY)
+        if wanted not in shifts.CALLED:
+            return [Called(None, "", f"nobody is ever called as {wanted.lower()}, as {target['name']} wants")]
         for role in shifts.CALLED[shifts.CALLED.index(wanted) :]:
             for one in roster[role]:
                 as_role = "" if role == shifts.PRIMARY else f", as {role.lower()}"
@@ -118,6 +125,11 @@ class _Resolver:
             return Called(user_id, why, problem)
         away = self._away.get(user_id, "")
         return Called(user_id, why, away, is_spare=bool(away))
+
+
+def broken_key(schedule_id):
+    """The key of the alarm about a schedule that cannot be worked out."""
+    return f"schedule-broken:{schedule_id}"
 
 
 def trouble(reach):

@@ -541,7 +541,7 @@ def prove(policy, finals, people, *, start, end):
     `chain.resolve`. A policy that falls back on a person has them at every level. People who are busy or have time off
     count: they are called when nobody else can be.
     """
-    open_spans = [(start, end, ())]
+    open_spans = [(start, end, ())] if start < end else []  # the past proves nothing
     for level in policy["levels"]:
         where = f"Level {level['number']}"
         if not level["targets"]:
@@ -553,7 +553,7 @@ def prove(policy, finals, people, *, start, end):
                 for begin, finish, one, other in _meetings(open_spans, missed)
             ]
     if not policy["levels"]:
-        open_spans = [(start, end, ("The policy has no levels.",))]
+        open_spans = [(*span, ("The policy has no levels.",)) for *span, _ in open_spans]
     elif policy["nobody_action"] == "fallback":
         problem = _problem(people, policy["fallback_user"]) if policy["fallback_user"] else "nobody is chosen"
         open_spans = [(*span, (*reasons, f"Fallback: {problem}.")) for *span, reasons in open_spans if problem]
@@ -572,13 +572,17 @@ def _problem(people, user_id):
 
 
 def _missed(target, finals, people, start, end):
-    """Where a target reaches nobody: `[(start, end, (problem, ...))]` in order."""
+    """Where a target reaches nobody: `[(start, end, (problem, ...))]` in order. A broken schedule's final is None."""
     if target["kind"] == "user":
         problem = _problem(people, target["id"])
         return [(start, end, (problem,))] if problem else []
     if target["id"] not in finals:
         return [(start, end, (f"the schedule {target['name']} no longer exists",))]
+    if finals[target["id"]] is None:
+        return [(start, end, (f"the schedule {target['name']} cannot be worked out",))]
     wanted = target.get("role", shifts.PRIMARY)
+    if wanted not in shifts.CALLED:
+        return [(start, end, (f"nobody is ever called as {wanted.lower()}, as {target['name']} wants",))]
     missed = [(start, end, ())]
     for role in shifts.CALLED[shifts.CALLED.index(wanted) :]:
         spans = [(span.start_at, span.end_at, span.people) for span in finals[target["id"]][role]]

@@ -6,6 +6,7 @@ notice is named after the schedule, role, person, kind and time, and never writt
 a verb that changes who is on call makes the schedule due, and whoever is put on call at short notice is told then.
 """
 
+import collections
 import dataclasses
 import datetime as dt
 import logging
@@ -20,13 +21,13 @@ from core import due
 from notifications import alarms, outbox
 from notifications.message import Message
 from notifications.models import Notification
-from oncall import coverage, lookup, shifts
+from oncall import chain, coverage, lookup, shifts
 from oncall.models import FixedShift, Override, Schedule
 
 logger = logging.getLogger(__name__)
 
 BATCH = 25
-SECONDS = 20  # a run ends well before the queue's time limit; what is left stays due
+SECONDS = 5  # what is left stays due, and a page that waits in the queue comes first
 LONGEST_WAIT = dt.timedelta(hours=24)  # so that a schedule is looked at once a day, whatever we failed to foresee
 # How far ahead the final schedule is worked out beyond the next look: until when a shift lasts is worth a word.
 LOOK_AHEAD = dt.timedelta(days=15)
@@ -36,6 +37,10 @@ LATE = dt.timedelta(minutes=5)  # from then on a notice says since when
 # A change may be cut to the moment of its request and be committed after a look that was a little later.
 GRACE = dt.timedelta(minutes=1)
 TROUBLE_DELAY = dt.timedelta(minutes=5)
+
+# How many notices before a shift somebody gets from one schedule in an hour: far ahead of short shifts, or while it is
+# edited again and again, it would be hundreds. The next looks tell the rest, and a start and an end are always told.
+MOST_BEFORE, MOST_BEFORE_WITHIN = 10, dt.timedelta(hours=1)
 
 BEFORE, BEGUN, ENDED = "before", "begun", "ended"
 
@@ -170,7 +175,7 @@ def _tell(schedules, now):
         alarms.clear_prefix(f"unreachable:handoff:{one.pk}:", now=now)
     _write(notices, now)
     Schedule.objects.bulk_update(schedules, ["handoffs_seen_at", "handoffs_due_at"])
-    alarms.clear_alarms([_alarm_key(one.pk) for one in schedules], now=now)
+    alarms.clear_alarms([key(one.pk) for one in schedules for key in (_alarm_key, chain.broken_key)], now=now)
     return len(schedules)
 
 
@@ -235,7 +240,7 @@ def _write(notices, now):
     # The key alone would let a notice through to an address that was added since.
     rows = Notification.objects.filter(topic__in={one.topic for one in notices})
     written = {plan_key.rpartition(":")[0] for plan_key in rows.values_list("plan_key", flat=True)}
-    notices = [one for one in notices if f"{one.key}:u{one.user_id}" not in written]
+    notices = _limited([one for one in notices if f"{one.key}:u{one.user_id}" not in written], now)
     ids = {user_id for one in notices for user_id in (one.user_id, *one.change.before, *one.change.after)}
     people = User.objects.in_bulk(ids)
     pages = [
@@ -244,6 +249,28 @@ def _write(notices, now):
     for outcome in outbox.plan_many(pages, now=now):
         if not outcome.is_reachable:  # the daily look at the coverage tells the team
             logger.warning("The notice %s could not be given: %s", outcome.page.key, " ".join(outcome.reasons))
+
+
+def _limited(notices, now):
+    """The notices without those that would make a flood, the soonest first."""
+    before = sorted((one for one in notices if one.kind == BEFORE), key=lambda one: one.change.at)
+    recent = Notification.objects.filter(
+        user_id__in={one.user_id for one in before},
+        topic__startswith="handoff:",
+        plan_key__contains=f":{BEFORE}:u",
+        created_at__gt=now - MOST_BEFORE_WITHIN,
+    )
+    topics = set(recent.values_list("user_id", "topic")) if before else ()  # one notice may go to several addresses
+    counts = collections.Counter((user_id, int(topic.split(":")[1])) for user_id, topic in topics)
+    left_out = set()
+    for one in before:
+        key = one.user_id, one.schedule.pk
+        counts[key] += 1
+        if counts[key] > MOST_BEFORE:
+            left_out.add(one)
+    if left_out:
+        logger.warning("%s notices before a shift wait, so that nobody gets a flood of them.", len(left_out))
+    return [one for one in notices if one not in left_out]
 
 
 # --- in words -------------------------------------------------------------------------------------------------

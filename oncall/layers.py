@@ -15,7 +15,7 @@ from django.db import transaction
 from core.errors import IllegalMove
 from oncall import lookup, rotation, scheduling, shifts, windows
 from oncall.models import Layer, Participant, Restriction, TimeOff
-from oncall.models.schedules import check_zone
+from oncall.models.schedules import check_zone, is_zone
 
 MOST_LAYERS, MOST_SLOTS, MOST_IN_A_SLOT, MOST_RESTRICTIONS = 50, 200, 20, 20
 YEARS = range(1990, scheduling.LAST_YEAR + 1)
@@ -83,6 +83,8 @@ class LayerDraft:
     def rotation(self, schedule):
         """When its handoffs are. The draft must have no problems."""
         zone = self.time_zone or schedule.time_zone
+        # A schedule whose zone the system does not know any more must be open to repair.
+        zone = zone if is_zone(zone) else "UTC"
         return rotation.Rotation(self.unit, self.every, self.start_date, self.handoff_time, zone, self.rule)
 
 
@@ -315,7 +317,7 @@ def _plan(schedule, drafts, running, now, old_zone=None):
         else:
             steps += _changed(schedule, draft, row, now, old_zone)
     for row in rows.values():
-        has_begun = _begin_of(row, old_zone) < now
+        has_begun = _has_begun(row, old_zone, now)
         steps.append(_Step(row=row, ends_at=now) if has_begun else _Step(row=row, is_gone=True))
     return _joined(schedule, steps, old_zone)
 
@@ -340,13 +342,20 @@ def _joined(schedule, steps, old_zone):
 
 def _begin_of(row, zone):
     """When a saved layer first holds, in a schedule of this zone."""
-    turns = rotation.Rotation(row.unit, row.every, row.start_date, row.handoff_time, row.time_zone or zone, row.rule)
+    zone = row.time_zone or zone
+    zone = zone if is_zone(zone) else "UTC"
+    turns = rotation.Rotation(row.unit, row.every, row.start_date, row.handoff_time, zone, row.rule)
     return _begin(turns, row.starts_at)
+
+
+def _has_begun(row, zone, now):
+    """One whose zone the system does not know any more has no past to keep: changed in place, it works again."""
+    return is_zone(row.time_zone or zone) and _begin_of(row, zone) < now
 
 
 def _changed(schedule, draft, row, now, old_zone):
     old = draft_of(row)
-    has_begun = _begin_of(row, old_zone) < now
+    has_begun = _has_begun(row, old_zone, now)
     if has_begun and (draft.starts_at is None or draft.starts_at <= now):
         draft = dataclasses.replace(draft, starts_at=row.starts_at)  # it has started: any start in the past will do
     has_moved = not draft.time_zone and old_zone != schedule.time_zone
@@ -492,6 +501,11 @@ def change_zone(schedule_id, time_zone, *, by, now):
     schedule = scheduling.lock(schedule_id)
     old_zone = schedule.time_zone
     if old_zone == time_zone:
+        return schedule
+    if not is_zone(old_zone):  # so nobody was on call, and there is no past to keep
+        schedule.time_zone = time_zone
+        schedule.save(update_fields=["time_zone"])
+        scheduling.changed([schedule.pk], now=now)
         return schedule
     running = [layer for layer in _running(schedule, now) if not layer.time_zone]
     to_come = [layer.pk for layer in running if _begin_of(layer, old_zone) >= now]

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import functools
+import logging
 
 from django.db import connection
 from django.db.models import Q
@@ -10,6 +11,8 @@ from django.db.models import Q
 from accounts.models import Team
 from oncall import rotation, shifts, windows
 from oncall.models import Availability, FixedShift, Layer, Override, Participant, Restriction, Schedule, TimeOff
+
+logger = logging.getLogger(__name__)
 
 LONGEST = dt.timedelta(days=400)
 # How far we look for the shift before or after a time.
@@ -23,12 +26,16 @@ def specs(schedule_ids, *, start, end):
     Layers that ended before the span are left out, so the past costs nothing. Rows come as JSON, since this stands in
     the way of every page: model instances would take several times as long.
     """
+    return {row[0]: _spec(*row[1:]) for row in _rows(schedule_ids, start, end)}
+
+
+def _rows(schedule_ids, start, end):
     ids = list(schedule_ids)
     if not ids:
-        return {}
+        return []
     with connection.cursor() as cursor:
         cursor.execute(_LOAD, {"ids": ids, "start": start, "end": end})
-        return {row[0]: _spec(*row[1:]) for row in cursor.fetchall()}
+        return cursor.fetchall()
 
 
 # What `layer_of` reads, in its order.
@@ -54,20 +61,27 @@ WITH layers AS (
         json_build_array(id, user_id, start_at, end_at, role, replaces_id, offer_id) AS override
     FROM {Override._meta.db_table}
     WHERE schedule_id = ANY(%(ids)s) AND start_at <= %(end)s AND end_at > %(start)s
-), absent AS (
-    SELECT user_id, json_agg(json_build_array(user_id, start_at, end_at) ORDER BY start_at, id) AS spans
-    FROM {TimeOff._meta.db_table} WHERE start_at <= %(end)s AND end_at > %(start)s GROUP BY user_id
+), people AS (
+    SELECT layers.schedule_id, participant.user_id
+    FROM layers JOIN {Participant._meta.db_table} participant ON participant.layer_id = layers.id
+    UNION SELECT schedule_id, user_id FROM fixed
+    UNION SELECT schedule_id, user_id FROM overrides
 )
-SELECT id, name, time_zone, skips_time_off,
-    (SELECT json_agg(layer ORDER BY position, layers.id) FROM layers WHERE schedule_id = schedule.id),
-    (SELECT json_agg(fixed ORDER BY fixed.id) FROM fixed WHERE schedule_id = schedule.id),
-    (SELECT json_agg(override ORDER BY overrides.id) FROM overrides WHERE schedule_id = schedule.id),
-    (SELECT json_agg(absent.spans ORDER BY user_id) FROM absent WHERE user_id IN (
-        SELECT participant.user_id FROM {Participant._meta.db_table} participant
-            JOIN layers ON layers.id = participant.layer_id WHERE layers.schedule_id = schedule.id
-        UNION SELECT user_id FROM fixed WHERE schedule_id = schedule.id
-        UNION SELECT user_id FROM overrides WHERE schedule_id = schedule.id))
-FROM {Schedule._meta.db_table} schedule WHERE id = ANY(%(ids)s)
+SELECT schedule.id, name, time_zone, skips_time_off, layer_rows, fixed_rows, override_rows, absent_rows
+FROM {Schedule._meta.db_table} schedule
+LEFT JOIN (SELECT schedule_id, json_agg(layer ORDER BY position, id) AS layer_rows FROM layers GROUP BY schedule_id)
+    AS layers_of ON layers_of.schedule_id = schedule.id
+LEFT JOIN (SELECT schedule_id, json_agg(fixed ORDER BY id) AS fixed_rows FROM fixed GROUP BY schedule_id)
+    AS fixed_of ON fixed_of.schedule_id = schedule.id
+LEFT JOIN (SELECT schedule_id, json_agg(override ORDER BY id) AS override_rows FROM overrides GROUP BY schedule_id)
+    AS overrides_of ON overrides_of.schedule_id = schedule.id
+LEFT JOIN (
+    SELECT schedule_id, json_agg(json_build_array(user_id, start_at, end_at) ORDER BY user_id, start_at, absent.id)
+        AS absent_rows
+    FROM people JOIN {TimeOff._meta.db_table} absent USING (user_id)
+    WHERE start_at <= %(end)s AND end_at > %(start)s GROUP BY schedule_id
+) AS absent_of ON absent_of.schedule_id = schedule.id
+WHERE schedule.id = ANY(%(ids)s)
 """
 
 
@@ -93,8 +107,7 @@ def _spec(name, zone, skips_time_off, layers, fixed, overrides, absent):
         ),
         time_off=tuple(
             shifts.TimeOffSpec(user_id, dt.datetime.fromisoformat(start_at), dt.datetime.fromisoformat(end_at))
-            for spans in absent or ()
-            for user_id, start_at, end_at in spans
+            for user_id, start_at, end_at in absent or ()
         ),
         skips_time_off=skips_time_off,
     )
@@ -156,10 +169,22 @@ def layer_of(
 # --- one moment -----------------------------------------------------------------------------------------------
 def who_many(schedule_ids, *, at):
     """`{schedule id: roster}` at one time; a roster is `{role: (OnCall, ...)}` with every role."""
-    ids = list(schedule_ids)
-    if not ids:
-        return {}
-    return {pk: shifts.roster(spec, at) for pk, spec in specs(ids, start=at, end=at).items()}
+    return {pk: shifts.roster(spec, at) for pk, spec in specs(schedule_ids, start=at, end=at).items()}
+
+
+def rosters(schedule_ids, *, at):
+    """As `who_many`, for whoever is called: `({schedule id: roster}, {schedule id: why there is none})`.
+
+    A schedule that cannot be worked out, for example because its zone is no more, stops nobody else's page.
+    """
+    found, broken = {}, {}
+    for pk, *row in _rows(schedule_ids, at, at):
+        try:
+            found[pk] = shifts.roster(_spec(*row), at)
+        except Exception as error:  # whoever it is: the other schedules have people to call
+            logger.warning("Who is on call in schedule %s cannot be worked out.", pk, exc_info=True)
+            broken[pk] = f"{type(error).__name__}: {error}"
+    return found, broken
 
 
 @dataclasses.dataclass(frozen=True)

@@ -76,10 +76,12 @@ def prove(copies, policy_ids, *, start, end):
     """The Proofs of policy copies, `{policy id: copy}`, in this order of their ids. The copies may be unsaved ones."""
     targets = [target for copy in copies.values() for level in copy["levels"] for target in level["targets"]]
     ids = {one["id"] for one in targets if one["kind"] == TargetKind.SCHEDULE}
-    finals = _finals(lookup.specs(ids, start=start, end=end), start, end) if ids else {}
+    specs = lookup.specs(ids, start=start, end=end)
+    # One that cannot be worked out reaches nobody, and the other targets are called all the same; see `chain.resolve`.
+    finals = {**dict.fromkeys(specs), **_finals_of_others(specs, start, end)}
     named = {one["id"] for one in targets if one["kind"] == TargetKind.USER}
     named |= {copy["fallback_user"] for copy in copies.values()} - {None}
-    people = _people(_everybody(finals) | named)
+    people = _people(_everybody({pk: roles for pk, roles in finals.items() if roles}) | named)
     return [
         coverage.prove(copies[pk], finals, people, start=start, end=end)
         for pk in dict.fromkeys(policy_ids)
@@ -92,13 +94,13 @@ def _finals(specs, start, end):
 
 
 def _finals_of_others(specs, start, end):
-    """The same, without those that cannot be worked out: somebody else's broken schedule is not our problem."""
+    """The same, without those that cannot be worked out: one broken schedule must not hide what others lack."""
     found = {}
     for pk, spec in specs.items():
         try:
             found |= _finals({pk: spec}, start, end)
         except Exception:  # see above; the daily look at its own team raises the alarm
-            logger.warning("Schedule %s is broken and is left out of the double bookings.", pk, exc_info=True)
+            logger.warning("Schedule %s cannot be worked out and is left out of a report.", pk, exc_info=True)
     return found
 
 

@@ -181,7 +181,8 @@ def set_availability(user, *, status, until_at=None, note="", now):
     """Note whether somebody can be called now. “Away” needs an end; the others may have one."""
     User.objects.select_for_update(no_key=True).get(pk=user.pk)  # the row may not be there yet: one writer at a time
     availability = Availability.objects.filter(user=user).first() or Availability(user=user, status="")
-    if availability.status != status:
+    is_over = availability.until_at is not None and availability.until_at <= now
+    if availability.status != status or is_over:
         availability.since_at = now
     is_available = status == Availability.Status.AVAILABLE
     availability.status = status

@@ -190,6 +190,8 @@ def accept(offer_id, *, by, now):
     request, made = _lock_offer(offer_id)
     if by.pk != request.requester_id and not leads(by, request.schedule.team):
         raise NotAllowed(f"Only {request.requester} or an admin of the team {request.schedule.team} can accept this.")
+    if by.pk == made.user_id and not may(by, "configure"):
+        raise NotAllowed(f"This is your own offer. {request.requester} or another admin of the team has to accept it.")
     if made.state == AGREED:
         raise IllegalMove("This offer is accepted already, and waits for approval.")
     _check_waits(made)
@@ -509,7 +511,7 @@ def _tell(request, what, readers, text, *details, now):
     pages = [
         Page(
             key=f"shift-request:{request.pk}:{what}",
-            topic=f"shift-request:{request.pk}",
+            topic=f"shift-request:{request.pk}:{what}",  # a late message gives way to its like, and to no other
             user_id=reader.pk,
             message=text(request, *details, reader),
             is_repeat=True,  # never before a first page

@@ -9,6 +9,7 @@ from accounts.models import User
 from oncall import drawing, lookup, reports, shifts
 from oncall.admin.zones import zone_or_none
 from oncall.models import Duty
+from oncall.models.schedules import is_zone
 
 WEEKS = 4
 SPAN = dt.timedelta(weeks=WEEKS)
@@ -55,6 +56,10 @@ def names_of(user_ids):
 def saved(schedule, *, now):
     """The fragment for the schedule as it is in the database."""
     spec = lookup.specs([schedule.pk], start=now, end=now + SPAN)[schedule.pk]
+    unknown = sorted({one.rotation.zone for one in spec.layers if not is_zone(one.rotation.zone)})
+    if unknown:  # an upgrade of the system may take a zone away, and here is where that is repaired
+        sentences = [f"“{zone}” is not a time zone any more, so nobody is called. Choose another." for zone in unknown]
+        return render(schedule, None, now=now, sentences=sentences)
     return render(schedule, spec, now=now)
 
 

@@ -275,12 +275,14 @@ class ScheduleAdmin(Zoned, Admin):
     def get_changelist_instance(self, request):
         """Know who is on call in all schedules of the page, at the cost of one."""
         changelist = super().get_changelist_instance(request)
-        rosters = lookup.who_many([one.pk for one in changelist.result_list], at=timezone.now())
+        rosters, broken = lookup.rosters([one.pk for one in changelist.result_list], at=timezone.now())
         names = preview.names_of(
             one.user_id for roster in rosters.values() for people in roster.values() for one in people
         )
         for one in changelist.result_list:
             one.roster_in_words = _roster_in_words(rosters.get(one.pk, {}), names)
+            if one.pk in broken:
+                one.roster_in_words = format_html("<strong>cannot be worked out: {}</strong>", broken[one.pk])
         return changelist
 
     @admin.display(description="layers", ordering="count_of_layers")

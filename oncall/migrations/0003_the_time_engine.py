@@ -15,6 +15,25 @@ from django.db import migrations, models
 
 import oncall.models.schedules
 
+# Participants of one position were one after the other; from now on they are on call together. Of two layers with one
+# position the older won; from now on the newer does. New numbers in the old order keep everybody's shifts.
+ONE_PLACE_EACH = """
+UPDATE oncall_participant SET position = ordered.place
+FROM (
+    SELECT id, row_number() OVER (PARTITION BY layer_id ORDER BY position, id) - 1 AS place FROM oncall_participant
+) AS ordered
+WHERE ordered.id = oncall_participant.id AND position <> ordered.place
+"""
+ONE_POSITION_EACH = """
+UPDATE oncall_layer SET position = ordered.place
+FROM (
+    SELECT id, row_number() OVER (PARTITION BY schedule_id ORDER BY position, id DESC) AS place FROM oncall_layer
+) AS ordered
+WHERE ordered.id = oncall_layer.id AND schedule_id IN (
+    SELECT schedule_id FROM oncall_layer GROUP BY schedule_id, position HAVING count(*) > 1
+)
+"""
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -25,6 +44,8 @@ class Migration(migrations.Migration):
 
     operations = [
         BtreeGistExtension(),
+        # Nothing to take back: the old code reads the new numbers as it read the old ones.
+        migrations.RunSQL([ONE_PLACE_EACH, ONE_POSITION_EACH], migrations.RunSQL.noop),
         migrations.CreateModel(
             name="Availability",
             fields=[
@@ -927,7 +948,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="fixedshift",
             constraint=django.contrib.postgres.constraints.ExclusionConstraint(
-                condition=models.Q(("calendar", None)),
+                condition=models.Q(("calendar", None), ("calendar_uid", "")),
                 expressions=[
                     ("schedule", "="),
                     ("user", "="),

@@ -47,6 +47,15 @@ def check_zone(name):
         raise ValidationError(f"“{name}” is not a time zone. Use one like Europe/Berlin.") from error
 
 
+def is_zone(name):
+    """Whether the system knows this time zone. One that it knew may go with an upgrade."""
+    try:
+        check_zone(name)
+    except ValidationError:
+        return False
+    return True
+
+
 def check_span(start_at, end_at, what):
     """Refuse a span that ends before it starts. `what` begins the sentence, for example "The override"."""
     if start_at and end_at and end_at <= start_at:
@@ -203,9 +212,8 @@ class Layer(models.Model):
                 problems["rule"] = "Write the recurrence rule, for example FREQ=WEEKLY;BYDAY=MO,TH."
             elif self.start_date and self.handoff_time:
                 try:
-                    rotation.check_rule(
-                        self.rule, dt.datetime.combine(self.start_date, self.handoff_time), self.time_zone or "UTC"
-                    )
+                    zone = self.time_zone if is_zone(self.time_zone) else "UTC"  # a wrong one has its own sentence
+                    rotation.check_rule(self.rule, dt.datetime.combine(self.start_date, self.handoff_time), zone)
                 except rotation.BadRule as error:
                     problems["rule"] = str(error)
         elif self.rule:
@@ -316,7 +324,8 @@ class FixedShift(models.Model):
                     ("user", RangeOperators.EQUAL),
                     (TstzRange("start_at", "end_at"), RangeOperators.OVERLAPS),
                 ],
-                condition=Q(calendar=None),  # somebody else's calendar may hold what it likes
+                # Somebody else's calendar may hold what it likes; what is left of one that was deleted, too.
+                condition=Q(calendar=None, calendar_uid=""),
                 violation_error_message="This person already has a fixed shift in this schedule at that time. "
                 "Change that one, or choose another time.",
             ),

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import User
 from catalog.models import Service
 from oncall import lookup
 from oncall.models import EscalationPolicy, Layer, Override, Schedule
@@ -109,6 +110,7 @@ def test_places_may_hold_several_people_or_nobody(browser, new_schedule, alice, 
 
 
 def test_people_may_be_typed_by_their_addresses_where_no_script_runs(browser, new_schedule, alice, bob, charlie):
+    User.objects.filter(pk=alice.pk).update(email="Alice@example.com")
     typed = ["place", "alice@example.com, Bob@Example.com", "place", "", "place", str(charlie.pk), ""]
     data = new_schedule | a_layer(0, "Days", [], slots=typed)
     assert browser.post(reverse(ADD_SCHEDULE), data).status_code == 302
@@ -377,7 +379,16 @@ def test_the_preview_says_what_is_wrong(browser, fields_of, alice, fields, sente
     assert html.escape(sentence) in response.content.decode()
 
 
-@pytest.mark.parametrize("data", [{}, {"layers-TOTAL_FORMS": "x"}, {"time_zone": "x"}, {"name": "\x00"}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"layers-TOTAL_FORMS": "x"},
+        {"time_zone": "x"},
+        {"name": "\x00"},
+        {"layers-TOTAL_FORMS": "1", "layers-INITIAL_FORMS": "0", "layers-0-slots": ["place", "a\x00b"]},
+    ],
+)
 def test_garbage_in_the_preview_is_a_sentence(browser, alice, data):
     schedule = factories.ScheduleFactory(people=[alice])
     assert browser.post(preview_of(schedule), data).status_code == 200
@@ -644,3 +655,27 @@ def test_a_routing_key_is_shown_and_never_changed(browser, fields_of, service):
     assert response.status_code == 302
     changed = Service.objects.get()
     assert (changed.routing_key, changed.name) == (service.routing_key, "Checkout 2")
+
+
+def test_a_schedule_whose_zone_is_gone_can_be_repaired(browser, fields_of, team, bob):
+    schedule = factories.ScheduleFactory(team=team, people=[bob])
+    Schedule.objects.filter(pk=schedule.pk).update(time_zone="US/Pacific-New")
+    assert b"cannot be worked out" in browser.get("/admin/oncall/schedule/").content
+    url = f"/admin/oncall/schedule/{schedule.pk}/change/"
+    assert "“US/Pacific-New” is not a time zone any more" in browser.get(url).content.decode()
+    response = browser.post(url, fields_of(url) | {"time_zone": "America/Los_Angeles"})
+    assert response.status_code == 302
+    (answer,) = lookup.who(Schedule.objects.get(pk=schedule.pk), at=timezone.now())
+    assert answer.user_id == bob.pk
+
+
+def test_a_layer_whose_zone_is_gone_can_be_repaired(browser, fields_of, team, bob):
+    schedule = factories.ScheduleFactory(team=team, people=[bob])
+    schedule.layers.update(time_zone="US/Pacific-New")
+    assert b"cannot be worked out" in browser.get("/admin/oncall/schedule/").content
+    url = f"/admin/oncall/schedule/{schedule.pk}/change/"
+    fields = fields_of(url)
+    assert browser.post(url, fields).status_code == 200  # the form says what is wrong
+    assert browser.post(url, fields | {"layers-0-time_zone": ""}).status_code == 302
+    (answer,) = lookup.who(schedule, at=timezone.now())
+    assert answer.user_id == bob.pk

@@ -9,7 +9,8 @@ from django.db import connection
 from incidents import escalation, lifecycle
 from incidents.models import Incident
 from notifications.models import Alarm, Notification
-from oncall.models import Override, Target
+from oncall import handoffs
+from oncall.models import Override, Schedule, Target
 from tests import factories
 
 MINUTE = dt.timedelta(minutes=1)
@@ -207,3 +208,67 @@ def test_two_targets_that_resolve_to_one_person_page_them_once(team, alice, now)
     service = factories.ServiceFactory(team=team, policy=policy)
     lifecycle.trigger(service, title="Checkout is down", severity="critical", now=now)
     assert pages() == [(1, "Alice")]
+
+
+@pytest.fixture
+def broken(team, alice):
+    """A schedule whose zone the system does not know any more."""
+    schedule = factories.ScheduleFactory(name="Nights", team=team, people=[alice])
+    Schedule.objects.filter(pk=schedule.pk).update(time_zone="US/Pacific-New")
+    return schedule
+
+
+def service_that_calls(team, *calls):
+    return factories.ServiceFactory(team=team, policy=factories.EscalationPolicyFactory(team=team, calls=calls))
+
+
+def test_a_broken_schedule_counts_as_nobody_and_says_so_loudly(team, broken, bob, now):
+    service = service_that_calls(team, broken, bob)
+    incident = lifecycle.trigger(service, title="Checkout is down", severity="critical", now=now)
+    assert pages() == [(2, "Bob")]
+    reasons = incident.timeline.get(kind="paged").data["reasons"]
+    assert reasons[0].startswith("Level 1: the schedule Nights cannot be worked out (ZoneInfoNotFoundError:")
+    assert "US/Pacific-New" in reasons[0]
+    alarm = Alarm.objects.get(key=f"schedule-broken:{broken.pk}", cleared_at=None)
+    assert alarm.text.startswith("The schedule Nights cannot be worked out (")
+
+
+def test_a_broken_schedule_stops_no_other_escalation(team, broken, alice, bob, now):
+    working = factories.ScheduleFactory(team=team, people=[bob])
+    new = [
+        lifecycle.NewIncident(service_that_calls(team, schedule, alice), "critical", "Down")
+        for schedule in (broken, working)
+    ]
+    first, second = lifecycle.trigger_many(new, now=now)
+    assert pages() == [(2, "Alice"), (1, "Bob")]
+    # The first policy has repeats left, the second has Alice.
+    assert escalation.advance_due(now=now + 30 * MINUTE) == 2
+    assert Alarm.objects.get(key=f"schedule-broken:{broken.pk}").count == 2
+    assert not Alarm.objects.filter(key__startswith="escalation-failed").exists()
+
+
+def test_where_only_a_broken_schedule_is_called_the_admins_are_paged(team, broken, alice, now):
+    lifecycle.trigger(service_that_calls(team, broken), title="Down", severity="critical", now=now)
+    assert pages() == []
+    keys = Alarm.objects.filter(cleared_at=None).values_list("key", flat=True)
+    assert {key.split(":")[0] for key in keys} == {"schedule-broken", "escalation"}
+    assert Notification.objects.filter(topic__startswith="alarm:", user=alice).exists()
+
+
+def test_the_alarm_about_a_broken_schedule_ends_when_it_can_be_worked_out_again(team, broken, bob, now):
+    lifecycle.trigger(service_that_calls(team, broken, bob), title="Down", severity="critical", now=now)
+    alarm = Alarm.objects.get(key=f"schedule-broken:{broken.pk}")
+    Schedule.objects.filter(pk=broken.pk).update(time_zone="America/Los_Angeles", handoffs_due_at=now)
+    handoffs.tell_due(now=now)
+    alarm.refresh_from_db()
+    assert alarm.cleared_at == now
+
+
+def test_a_target_with_a_role_that_is_never_called_is_passed_over_and_named(team, bob, now):
+    schedule = factories.ScheduleFactory(name="Shop on call", team=team, people=[bob])
+    service = service_that_calls(team, schedule, bob)
+    Target.objects.filter(schedule=schedule).update(role="SHADOW")
+    incident = lifecycle.trigger(service, title="Down", severity="critical", now=now)
+    assert pages() == [(2, "Bob")]
+    reason = "Level 1: nobody is ever called as shadow, as Shop on call (shadow) wants."
+    assert reason in incident.timeline.get(kind="paged").data["reasons"]

@@ -379,3 +379,17 @@ def test_a_look_at_many_schedules_takes_as_many_queries_as_at_one_apart_from_the
     with django_assert_max_num_queries(30 + 3 * 10):
         handoffs.run(now=now)
     assert len(told()) == 10 and not Counter.objects.exists()
+
+
+def test_short_shifts_that_are_told_long_before_are_no_flood(team, alice, bob, now):
+    schedule = factories.ScheduleFactory(team=team, notice_minutes=7 * 24 * 60)
+    layer = factories.LayerFactory(schedule=schedule, people=[alice, bob], unit="hour", every=1)
+    look(schedule, now)
+    assert sorted(name for name, _ in told()) == ["Alice"] * 10 + ["Bob"] * 10
+    layer.first_slot = 1
+    layer.save()
+    look(schedule, now + MINUTE)
+    assert sorted(name for name, _ in told()[20:]) == ["Alice", "Bob"]  # who takes over now, and from whom
+    look(schedule, now + HOUR)
+    assert len(told()[22:]) == 2 + 20
+    assert sorted(name for name, body in told()[22:] if " has " in body) == ["Alice", "Bob"]

@@ -559,3 +559,42 @@ def test_a_preview_in_another_zone_moves_the_handoffs(schedule, bob, now):
     layers.change_zone(schedule.pk, "America/New_York", by=None, now=now)
     shown = lookup.finals([schedule.pk], start=now - DAY, end=now + WEEK + DAY)[schedule.pk]
     assert outline(shown)[shifts.PRIMARY] == outline({shifts.PRIMARY: spans})[shifts.PRIMARY]
+
+
+# --- what an upgrade of the system broke ----------------------------------------------------------------------
+def test_a_schedule_whose_zone_is_gone_can_be_repaired(schedule, now):
+    before = people(schedule, now)
+    Schedule.objects.filter(pk=schedule.pk).update(time_zone="US/Pacific-New")
+    schedule.refresh_from_db()
+    drafts = drafts_of(schedule, now)
+    assert layers.problems(schedule, drafts, now=now) == {}
+    layers.change_layers(schedule.pk, drafts, by=None, now=now)
+    layers.change_zone(schedule.pk, "UTC", by=None, now=now)
+    assert people(schedule, now) == before
+    # Nor does the past keep what cannot be worked out.
+    assert people(schedule, now - dt.timedelta(days=1))
+    assert not Layer.objects.filter(time_zone="US/Pacific-New").exists()
+
+
+def test_a_layer_whose_zone_is_gone_can_be_repaired(schedule, now):
+    schedule.layers.update(time_zone="US/Pacific-New")
+    drafts = layers.drafts_of(schedule, now=now)
+    assert all("time_zone" in wrong for wrong in layers.problems(schedule, drafts, now=now).values())
+    for draft in drafts:
+        draft.time_zone = ""
+    layers.change_layers(schedule.pk, drafts, by=None, now=now)
+    assert people(schedule, now)
+    assert not Layer.objects.filter(time_zone="US/Pacific-New").exists()
+
+
+def test_a_layer_whose_zone_is_gone_can_be_deleted(schedule, now):
+    schedule.layers.update(time_zone="US/Pacific-New")
+    layers.change_layers(schedule.pk, [], by=None, now=now)
+    assert not schedule.layers.exists()
+
+
+def test_a_zone_that_is_a_folder_is_refused_beside_a_rule_with_an_end(schedule, now):
+    (draft, *_) = layers.drafts_of(schedule, now=now)
+    draft.unit, draft.rule, draft.time_zone = "rrule", "FREQ=WEEKLY;UNTIL=20301231T090000Z", "Europe"
+    (wrong,) = layers.problems(schedule, [draft], now=now).values()
+    assert wrong == {"time_zone": ["“Europe” is not a time zone. Use one like Europe/Berlin."]}

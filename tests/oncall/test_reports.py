@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from incidents import escalation, steps
 from oncall import chain, reports
-from oncall.models import Availability, Duty
+from oncall.models import Availability, Duty, Target
 from tests import factories
 
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
@@ -183,3 +183,27 @@ def test_the_proof_agrees_with_whom_the_engine_would_page(team, now, seed):
             round_, level = step.round, step.level
         failing = any(one.start_at <= at < one.end_at for one in proof.counter_examples)
         assert is_paged == (not failing), (at, proof)
+
+
+def test_a_span_that_is_over_has_no_counter_examples(team, now):
+    policy = factories.EscalationPolicyFactory(team=team, calls=[])
+    (found,) = reports.proof([policy.pk], start=now - 3 * DAY, end=now - 2 * DAY, now=now)
+    assert (found.is_covered, found.counter_examples) == (True, ())
+
+
+def test_a_broken_schedule_reaches_nobody_and_hides_no_other_target(team, alice, bob, now):
+    broken = factories.ScheduleFactory(name="Broken", team=team, people=[alice], time_zone="Nowhere/Land")
+    both = factories.EscalationPolicyFactory(team=team, calls=[broken, bob])
+    alone = factories.EscalationPolicyFactory(team=team, calls=[broken])
+    covered, open_one = reports.proof([both.pk, alone.pk], start=now, end=now + DAY, now=now)
+    assert covered.is_covered
+    (found,) = open_one.counter_examples
+    assert found.reasons == ("Level 1: the schedule Broken cannot be worked out.",)
+
+
+def test_a_target_that_wants_a_shadow_reaches_nobody(team, alice, now):
+    schedule = factories.ScheduleFactory(name="Shop", team=team, people=[alice])
+    policy = factories.EscalationPolicyFactory(team=team, calls=[schedule])
+    Target.objects.update(role=Duty.SHADOW)
+    (proof,) = reports.proof([policy.pk], start=now, end=now + DAY, now=now)
+    assert proof.counter_examples[0].reasons == ("Level 1: nobody is ever called as shadow, as Shop (shadow) wants.",)

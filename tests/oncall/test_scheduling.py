@@ -393,3 +393,12 @@ def at_once(*calls):
     for thread in threads:
         thread.join()
     return outcomes
+
+
+def test_who_is_busy_again_was_not_busy_in_between(charlie, now):
+    scheduling.set_availability(charlie, status="busy", until_at=now + HOUR, now=now)
+    scheduling.set_availability(charlie, status="busy", until_at=now + 4 * HOUR, now=now + 3 * HOUR)
+    assert Availability.objects.get().since_at == now + 3 * HOUR
+    assert lookup.unavailable([charlie.pk], at=now + 2 * HOUR) == {}
+    scheduling.set_availability(charlie, status="busy", until_at=now + 5 * HOUR, now=now + 3.5 * HOUR)
+    assert Availability.objects.get().since_at == now + 3 * HOUR

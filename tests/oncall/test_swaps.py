@@ -73,7 +73,7 @@ def test_asking_the_team_tells_its_active_people_but_oneself(schedule, alice, bo
     request = ask(schedule, bob, now, note="Dentist")
     assert (request.state, request.closed_at) == ("open", None)
     row = Notification.objects.get()
-    assert (row.user, row.topic) == (alice, f"shift-request:{request.pk}")
+    assert (row.user, row.topic) == (alice, f"shift-request:{request.pk}:ask")
     assert row.message["url"].endswith("/shifts")
     assert row.message["body"] == ("Mon 1 Jun 2026, 13:00 to 17:00 UTC. No shift in return is needed.\n“Dentist”")
 
@@ -628,3 +628,25 @@ def test_a_schedule_with_a_taken_shift_can_be_deleted_and_the_shift_in_return_el
     swaps.accept(offer.pk, by=bob, now=now)
     schedule.delete()
     assert people(other, now + DAY) == [bob.pk]
+
+
+def test_who_leads_the_team_cannot_accept_their_own_offer(schedule, alice, bob, lead, now):
+    """It would give somebody a shift in return that they never agreed to."""
+    request = ask(schedule, bob, now, wants_return=True)
+    in_return = {"return_start_at": now + 8 * DAY, "return_end_at": now + 8 * DAY + HOUR}
+    made = swaps.offer(request.pk, user=alice, return_schedule_id=schedule.pk, **in_return, now=now)
+    alice.role = Role.RESPONDER
+    alice.save()
+    with pytest.raises(NotAllowed, match="This is your own offer. Bob or another admin of the team has to accept it."):
+        swaps.accept(made.pk, by=alice, now=now)
+    assert swaps.accept(made.pk, by=lead, now=now).state == "applied"
+
+
+def test_a_late_message_does_not_give_way_to_one_about_another_offer(schedule, alice, bob, charlie, now):
+    request = ask(schedule, bob, now)
+    Notification.objects.all().delete()
+    for user in (alice, charlie):
+        swaps.offer(request.pk, user=user, now=now)
+    first, second = Notification.objects.order_by("pk")
+    assert (first.user, second.user) == (bob, bob)
+    assert first.topic != second.topic
