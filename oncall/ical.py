@@ -80,6 +80,8 @@ def write(name, entries, *, product="Watchbill", version="1"):
     calendar.add("refresh-interval", vDuration(REFRESH), parameters={"VALUE": "DURATION"})
     calendar.add("x-published-ttl", vDuration(REFRESH))
     for entry in sorted(entries, key=lambda one: (one.start_at, one.end_at, one.uid)):
+        if _second(entry.end_at) <= _second(entry.start_at):
+            continue  # shorter than what a calendar knows, where an event ends after it starts
         event = Component()
         event.add("uid", _Text(entry.uid))
         event.add("dtstamp", _second(entry.changed_at))
@@ -346,7 +348,10 @@ def _moment(wall, tz):
 
 
 def _by_uid(parts):
-    """Yield (masters, changed occurrences) of each UID; of several versions the highest SEQUENCE counts."""
+    """Yield (masters, changed occurrences) of each UID; of several versions the highest SEQUENCE counts.
+
+    Some programs give many events one UID. None of them may get lost, so then their starts tell them apart.
+    """
     groups = defaultdict(lambda: (defaultdict(list), {}))
     for part in parts:
         masters, changed = groups[part.uid]
@@ -355,7 +360,11 @@ def _by_uid(parts):
         elif part.instance not in changed or part.sequence >= changed[part.instance].sequence:
             changed[part.instance] = part
     for masters, changed in groups.values():
-        yield masters[max(masters)] if masters else [], list(changed.values())
+        newest = masters[max(masters)] if masters else []
+        if len({part.start for part in newest}) > 1:
+            for part in newest:
+                part.uid += f"/{part.start:%Y%m%dT%H%M%S}"
+        yield newest, list(changed.values())
 
 
 def _instances(part, changed, start, end, fuel):

@@ -19,7 +19,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.models import User
-from core import http
+from core import due, http
 from core.errors import DomainError, SendError
 from notifications import alarms
 from notifications.message import storable
@@ -32,8 +32,10 @@ BACK, AHEAD = dt.timedelta(days=30), dt.timedelta(days=180)
 STALE = dt.timedelta(hours=24)
 MOST_WARNINGS = 50
 MOST_REDIRECTS = 3
+WEBCAL = "webcal://"
+SCHEMES = ("https://", "http://", WEBCAL)
 FETCH_SECONDS = 20
-DRAIN_SECONDS = 25  # with one more fetch and its reading this stays below the queue's limit of 60 s
+DRAIN_SECONDS = 5  # then others have their turn; with one more fetch this stays below the queue's limit of 60 s
 # How long a calendar is left alone by others while it is read; a worker that dies meanwhile costs only that.
 CLAIM = dt.timedelta(minutes=5)
 NO_CALENDAR = "Give the calendar's address in iCal format, which needs no sign-in."
@@ -105,8 +107,10 @@ def read(calendar_import_id, *, now, seconds=FETCH_SECONDS):
 
 
 def _note_failure(row, error, now):
-    CalendarImport.objects.filter(pk=row.pk).update(error=storable(error), due_at=now + _pause(row))
-    if row.read_at is not None and row.url and now - row.read_at > STALE:
+    same = CalendarImport.objects.filter(pk=row.pk, url=row.url)  # else it is due again, at another address
+    if not same.update(error=storable(error), due_at=now + _pause(row)):
+        return
+    if row.is_enabled and row.read_at is not None and row.url and now - row.read_at > STALE:
         alarms.raise_alarm(
             _alarm(row),
             f"The calendar {row.name} could not be read since {row.read_at:%Y-%m-%d %H:%M} UTC. {error} "
@@ -123,57 +127,84 @@ def _alarm(row):
     return f"calendar:{row.pk}"
 
 
+def web_address(text):
+    """The address to fetch: calendar programs write webcal:// for https://."""
+    text = text.strip()
+    return f"https://{text[len(WEBCAL) :]}" if text.lower().startswith(WEBCAL) else text
+
+
+def host(text):
+    """The host of an address, which may be shown: the rest is often a secret. "" where the address is none."""
+    try:
+        return urllib.parse.urlsplit(text.strip()).hostname or ""
+    except ValueError:
+        return ""
+
+
+def problem_with(text):
+    """What is wrong with an address that somebody typed, in a sentence, or ""."""
+    if not text.lower().startswith(SCHEMES):
+        return "Give a web address that begins with https://."
+    return "" if host(text) else "This is not a web address. Copy the whole of it from your calendar."
+
+
+def _mark(url):
+    """Stands before an ETag, so that it counts for the address it came from, whoever changes that."""
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
 def _fetch(row, seconds):
     """(text, etag) of the calendar at its address; the text we have when it has not changed. Raises SendError."""
-    url, until = row.url.strip(), time.monotonic() + seconds
-    if url.lower().startswith("webcal://"):
-        url = f"https://{url[9:]}"
+    url, until = web_address(row.url), time.monotonic() + seconds
     headers = {"Accept": "text/calendar, */*;q=0.1"}
-    if row.etag and row.content:
-        headers["If-None-Match"] = row.etag
+    of_address, _, etag = row.etag.partition(" ")
+    if of_address == _mark(row.url) and etag and row.content:
+        headers["If-None-Match"] = etag
     for _ in range(MOST_REDIRECTS + 1):
         left = max(1, round(until - time.monotonic()))
         reply = http.get(url, headers=headers, timeout=left, body_bytes=ical.MOST_BYTES + 1)
-        host, target = _onward(url, reply)
+        name, target = _onward(url, reply)
         if not target:
-            return _content(row, reply, host)
+            return _content(row, reply, name)
         if url.lower().startswith("https:") and not target.lower().startswith("https:"):
-            raise SendError(f"{host} sends us on to an address without https, and we do not follow. {NO_CALENDAR}")
+            raise SendError(f"{name} sends us on to an address without https, and we do not follow. {NO_CALENDAR}")
         url = target
-    raise SendError(f"{host} sends us on more than {MOST_REDIRECTS} times. {NO_CALENDAR}")
+    raise SendError(f"{name} sends us on more than {MOST_REDIRECTS} times. {NO_CALENDAR}")
 
 
 def _onward(url, reply):
     """(host, where a redirect leads or "")."""
     try:
-        host, target = urllib.parse.urlsplit(url).hostname, reply.headers.get("Location", "")
+        name, target = urllib.parse.urlsplit(url).hostname, reply.headers.get("Location", "")
         is_redirect = reply.status in (301, 302, 303, 307, 308) and target
-        return host, urllib.parse.urljoin(url, target) if is_redirect else ""
+        return name, urllib.parse.urljoin(url, web_address(target)) if is_redirect else ""
     except ValueError:
         raise SendError(f"The calendar's server sends us on to what is no address. {NO_CALENDAR}") from None
 
 
-def _content(row, reply, host):
+def _content(row, reply, name):
     if reply.status == 304 and row.content:
         return row.content, row.etag
     if reply.status in (401, 403):
-        raise SendError(f"{host} answered {reply.status}: it wants a sign-in. {NO_CALENDAR}")
+        raise SendError(f"{name} answered {reply.status}: it wants a sign-in. {NO_CALENDAR}")
     if reply.status in (404, 410):
-        raise SendError(f"{host} answered {reply.status}: there is no calendar there. Check the address.")
+        raise SendError(f"{name} answered {reply.status}: there is no calendar there. Check the address.")
     if reply.status != 200:
-        raise SendError(f"{host} answered {reply.status}, and not with a calendar. {NO_CALENDAR}")
+        raise SendError(f"{name} answered {reply.status}, and not with a calendar. {NO_CALENDAR}")
     if len(reply.body) > ical.MOST_BYTES:
         raise SendError("The calendar is larger than 1 MiB. Publish fewer events, or split it.")
     etag = reply.headers.get("ETag", "")
-    is_kept = len(etag) <= CalendarImport._meta.get_field("etag").max_length and etag.isascii() and etag.isprintable()
-    return reply.text, etag if is_kept else ""
+    kept = f"{_mark(row.url)} {etag}"
+    is_kept = len(kept) <= CalendarImport._meta.get_field("etag").max_length and etag.isascii() and etag.isprintable()
+    return reply.text, kept if etag and is_kept else ""
 
 
 def apply(calendar_import, content, *, now, etag="", read_at=None):
     """Make the text of a calendar count: from an upload, or just fetched. Returns the fresh CalendarImport.
 
     Raises BadCalendar when it is none, and then nothing changes. One transaction; coverage and handoffs are looked at
-    again when somebody's shifts changed. `read_at` is the time of the copy, if not now.
+    again when somebody's shifts changed. `read_at` is the time of the copy, if not now. When the address or the
+    schedule was changed meanwhile, the text is of no use any more.
     """
     content = storable(content).removeprefix("\ufeff")
     zone = calendar_import.schedule.time_zone if calendar_import.schedule_id else "UTC"
@@ -182,9 +213,12 @@ def apply(calendar_import, content, *, now, etag="", read_at=None):
     except ical.BadCalendar as error:
         raise BadCalendar(str(error)) from None
     with transaction.atomic():
-        if calendar_import.schedule_id:
-            scheduling.lock(calendar_import.schedule_id)
+        # First the calendar and then its schedule, as whoever changes a calendar has them.
         row = CalendarImport.objects.select_for_update(of=("self",)).get(pk=calendar_import.pk)
+        if (row.url, row.schedule_id) != (calendar_import.url, calendar_import.schedule_id):
+            return row
+        if row.schedule_id:
+            scheduling.lock(row.schedule_id)
         is_shifts = row.kind == CalendarImport.Kind.SHIFTS
         # The other kind gets nothing: what it had from before, when somebody changed the kind, goes.
         left_out = _apply_shifts(row, reading.events if is_shifts else (), now)
@@ -201,6 +235,34 @@ def _first(sentences):
     if len(sentences) <= MOST_WARNINGS:
         return sentences
     return [*sentences[:MOST_WARNINGS], f"And {len(sentences) - MOST_WARNINGS} more."]
+
+
+# --- changes by hand ------------------------------------------------------------------------------------------
+def changed(calendar_import, *, now):
+    """Read a calendar soon, since somebody changed it; of one that is switched off no failure is told any more."""
+    CalendarImport.objects.filter(pk=calendar_import.pk).update(due_at=now)
+    if calendar_import.is_enabled:
+        due.wake("calendars")
+    else:
+        alarms.clear_alarm(_alarm(calendar_import), now=now)
+
+
+@transaction.atomic
+def remove(calendar_import_id, *, now):
+    """Delete a calendar with its shifts and holidays to come. What runs ends now, and what is over stays as it was.
+
+    Twice is harmless.
+    """
+    row = CalendarImport.objects.select_for_update(of=("self",)).filter(pk=calendar_import_id).first()
+    if row is None:
+        return
+    if row.schedule_id:
+        scheduling.lock(row.schedule_id)
+    scheduling.changed(_replace(row, {}, now), now=now)
+    FixedShift.objects.filter(calendar=row).update(calendar=None)
+    Holiday.objects.filter(calendar=row, day__lt=now.astimezone(dt.UTC).date()).update(calendar=None)
+    row.delete()
+    alarms.clear_alarm(f"calendar:{calendar_import_id}", now=now)
 
 
 # --- shifts ---------------------------------------------------------------------------------------------------

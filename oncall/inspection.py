@@ -1,7 +1,7 @@
 """The daily look at each team's coverage: its admins are told when something is wrong, and nobody when all is fine.
 
-The truth is a CoverageCheck per team with schedules, due at about 08:00 where the team's first schedule is. A look
-takes the row's lock, and writes what it found, the notice and the next due time in one transaction.
+The truth is a CoverageCheck per team with schedules or policies, due at about 08:00 where its first schedule is. A
+look takes the row's lock, and writes what it found, the notice and the next due time in one transaction.
 """
 
 import datetime as dt
@@ -17,8 +17,9 @@ from accounts.models import Role, Team, User
 from core import due
 from notifications import alarms, outbox
 from notifications.message import Message
-from oncall import coverage, reports
-from oncall.models import CoverageCheck, EscalationPolicy, Schedule, Target
+from notifications.models import Alarm
+from oncall import chain, coverage, reports
+from oncall.models import CalendarImport, CoverageCheck, EscalationPolicy, Schedule, Target
 from oncall.rotation import moment, wall_clock
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ HORIZON = dt.timedelta(days=14)
 AT = dt.time(8)  # when people begin to work, so that a bad day can still be mended
 SOON = dt.timedelta(hours=24)  # a policy that reaches nobody before the next look is an alarm
 MOST_LINES = 20
-SECONDS = 20  # a run ends well before the queue's time limit; what is left stays due
+SECONDS = 5  # what is left stays due, and a page that waits in the queue comes first
 TROUBLE_DELAY = dt.timedelta(minutes=15)
 
 UNCOVERED = "uncovered"
@@ -54,7 +55,8 @@ def run(now=None):
 
 
 def _without_check():
-    return Team.objects.filter(schedules__isnull=False, coverage_check=None)
+    """The teams that have something to look at. A policy may name people only, and they may be out of reach too."""
+    return Team.objects.filter(Q(schedules__isnull=False) | Q(policies__isnull=False), coverage_check=None)
 
 
 def _add_missing(now):
@@ -72,6 +74,21 @@ def _next_look(team, now):
     date = wall_clock(now, tz).date()
     today = moment(dt.datetime.combine(date, AT), tz)
     return today if today > now else moment(dt.datetime.combine(date + coverage.DAY, AT), tz)
+
+
+@due.housekeeping
+def clear_orphans(*, now):
+    """Close the alarms about what is gone: nothing looks at it any more, so nothing else would."""
+    for prefix, rows in (
+        ("handoffs-failed:", Schedule.objects.all()),
+        (chain.broken_key(""), Schedule.objects.all()),
+        ("coverage:", Team.objects.all()),
+        ("coverage-failed:", Team.objects.all()),
+        ("calendar:", CalendarImport.objects.filter(is_enabled=True)),
+    ):
+        keys = Alarm.objects.filter(key__startswith=prefix, cleared_at=None).values_list("key", flat=True)
+        if keys := set(keys):
+            alarms.clear_alarms(keys - {f"{prefix}{pk}" for pk in rows.values_list("pk", flat=True)}, now=now)
 
 
 def inspect_next(*, now):

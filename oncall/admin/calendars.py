@@ -1,14 +1,11 @@
 """Calendars out and in: secret addresses to revoke, and calendars of others that we read."""
 
-from urllib.parse import urlsplit
-
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
-from core import due
 from core.admin import Admin, ReadOnlyAdmin, button, display, file_field
 from core.errors import DomainError, NotFound
 from oncall import feeds, ical, imports
@@ -77,6 +74,12 @@ class CalendarImportForm(forms.ModelForm):
         model = CalendarImport
         fields = ("name", "kind", "schedule", "team", "role", "url", "refresh_minutes", "is_enabled")
 
+    def clean_url(self):
+        url = self.cleaned_data["url"]
+        if url and (problem := imports.problem_with(url)):
+            raise ValidationError(problem)
+        return url
+
     def clean_file(self):
         file = self.cleaned_data["file"]
         if not file:
@@ -143,7 +146,7 @@ class CalendarImportAdmin(Admin):
     @admin.display(description="from")
     def source(self, obj):
         """Where from, without what may be secret in the address."""
-        return urlsplit(obj.url).hostname or "an address" if obj.url else "a file"
+        return imports.host(obj.url) or "an address" if obj.url else "a file"
 
     @display(
         description="state",
@@ -173,11 +176,16 @@ class CalendarImportAdmin(Admin):
             super().save_model(request, obj, form, change)
             imports.apply(obj, form.cleaned_data["file"], now=now)
             return
-        if form.changed_data:
-            obj.due_at = now  # another address, schedule or kind: what it gives is another
         super().save_model(request, obj, form, change)
-        if form.changed_data:
-            due.wake("calendars")
+        if form.changed_data:  # another address, schedule or kind: what it gives is another
+            imports.changed(obj, now=now)
+
+    def delete_model(self, request, obj):
+        imports.remove(obj.pk, now=timezone.now())
+
+    def delete_queryset(self, request, queryset):
+        for row in queryset.order_by("schedule_id", "pk"):
+            imports.remove(row.pk, now=timezone.now())
 
     @button("Read now", confirm="The calendar is read at once. What it says replaces what was read before.")
     def read_now(self, request, obj):

@@ -1,7 +1,5 @@
 """Calendars out and in, and holidays."""
 
-from urllib.parse import urlsplit
-
 import django_filters
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -13,14 +11,11 @@ from rest_framework.viewsets import GenericViewSet
 from accounts.api import PersonField, TeamField, TeamFilter
 from accounts.models import User
 from accounts.permissions import may
-from core import due
 from core.errors import IllegalMove
 from core.rest import NUMBER, UUID, ConfigureViewSet, DayField, Edge, Filters, Shape, WordsFilter
-from oncall import feeds, ical, imports, scheduling
+from oncall import feeds, ical, imports
 from oncall.api.shapes import OriginField, ScheduleField, ScheduleFilter
 from oncall.models import CalendarFeed, CalendarImport, Holiday
-
-SCHEMES = ("https://", "http://", "webcal://")
 
 
 class DayFilter(django_filters.DateFilter):
@@ -135,12 +130,13 @@ class CalendarImportShape(Shape):
     def to_representation(self, row):
         shown = super().to_representation(row)
         if row.url and not may(self.context["request"].user, "configure"):
-            shown["url"] = f"https://{urlsplit(row.url).hostname}/…"
+            host = imports.host(row.url)
+            shown["url"] = f"https://{host}/…" if host else "…"
         return shown
 
     def validate_url(self, url):
-        if url and not url.lower().startswith(SCHEMES):
-            raise serializers.ValidationError("Give a web address that begins with https://.")
+        if url and (problem := imports.problem_with(url)):
+            raise serializers.ValidationError(problem)
         return url
 
     def validate(self, fields):
@@ -166,8 +162,6 @@ class CalendarImportShape(Shape):
 
     def update(self, row, validated_data):
         content = validated_data.pop("content", "")
-        if validated_data.get("url", row.url) != row.url:
-            row.etag = ""  # it was of the other address
         return self._read(super().update(row, validated_data), content)
 
     def _read(self, row, content):
@@ -175,8 +169,7 @@ class CalendarImportShape(Shape):
         now = timezone.now()
         if content:
             return imports.apply(row, content, now=now)
-        CalendarImport.objects.filter(pk=row.pk).update(due_at=now)
-        due.wake("calendars")
+        imports.changed(row, now=now)
         return row
 
 
@@ -205,10 +198,7 @@ class CalendarImportViewSet(ConfigureViewSet):
         serializer.instance = self.get_queryset().get(pk=serializer.instance.pk)
 
     def perform_destroy(self, instance):
-        schedule_id = instance.schedule_id
-        super().perform_destroy(instance)
-        if schedule_id:
-            scheduling.changed([schedule_id], now=timezone.now())
+        imports.remove(instance.pk, now=timezone.now())
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])

@@ -113,6 +113,39 @@ def test_a_list_of_calendars_keeps_secret_addresses(browser):
     assert "private-123" not in page
 
 
+@pytest.mark.parametrize("text", ["ftp://example.com/a.ics", "https://[example", "rota.ics"])
+def test_an_address_that_is_none_is_a_field_error(browser, new_import, text):
+    assert errors_of(browser.post(url(CalendarImport, "add"), new_import | {"url": text}))["url"]
+
+
+def test_a_list_of_calendars_survives_an_address_that_is_none(browser):
+    factories.CalendarImportFactory(url="http://[private-123")
+    page = browser.get(url(CalendarImport, "changelist"))
+    assert page.status_code == 200 and "private-123" not in page.content.decode()
+
+
+@pytest.mark.parametrize("by_list", [True, False])
+def test_a_deleted_calendar_leaves_the_shifts_of_the_past(browser, charlie, by_list):
+    calendar = factories.CalendarImportFactory(url="", content="")
+    day, now = dt.timedelta(days=1), timezone.now()
+    for number in (-2, 2):
+        factories.FixedShiftFactory(
+            schedule=calendar.schedule,
+            user=charlie,
+            start_at=now + number * day,
+            end_at=now + (number + 1) * day,
+            calendar=calendar,
+            calendar_uid=str(number),
+        )
+    if by_list:
+        data = {"action": "delete_selected", "_selected_action": [calendar.pk], "post": "yes"}
+        browser.post(url(CalendarImport, "changelist"), data)
+    else:
+        browser.post(url(CalendarImport, "delete", calendar.pk), {"post": "yes"})
+    assert not CalendarImport.objects.exists()
+    assert [(one.calendar_uid, one.calendar) for one in FixedShift.objects.all()] == [("-2", None)]
+
+
 def test_a_calendar_is_read_by_the_button(browser, said, charlie):
     content = a_file(charlie).read().decode()
     calendar = factories.CalendarImportFactory(url="", content=content)

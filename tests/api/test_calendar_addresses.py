@@ -9,8 +9,16 @@ from accounts.models import Role
 from core.models import IdempotencyKey
 from oncall import feeds
 from oncall.models import CalendarFeed, CalendarImport, FixedShift, Holiday
-from tests.factories import CalendarFeedFactory, CalendarImportFactory, HolidayFactory, ScheduleFactory, UserFactory
+from tests.factories import (
+    CalendarFeedFactory,
+    CalendarImportFactory,
+    FixedShiftFactory,
+    HolidayFactory,
+    ScheduleFactory,
+    UserFactory,
+)
 
+DAY = dt.timedelta(days=1)
 FEEDS, IMPORTS, HOLIDAYS = "/api/v1/calendar-feeds", "/api/v1/calendar-imports", "/api/v1/holidays"
 
 
@@ -151,6 +159,8 @@ def test_the_secret_of_an_address_is_for_admins(api, calls, bob, schedule):
     [
         ({"url": ""}, "Give the address of the calendar, or the calendar itself."),
         ({"url": "ftp://example.com/a.ics"}, "Give a web address that begins with https://."),
+        ({"url": "https://[secret/a.ics"}, "is not a web address"),
+        ({"url": "webcal://"}, "is not a web address"),
         ({"content": calendar()}, "the next reading of the address would win."),
         ({"schedule": None}, "Name the schedule that the shifts go to."),
         ({"kind": "holidays"}, "Holidays go to no schedule. Leave it out."),
@@ -179,7 +189,15 @@ def test_imports_are_found_and_deleted(api, schedule):
     CalendarImportFactory(schedule=None, kind="holidays")
     for query, count in {"": 2, "kind=holidays": 1, "schedule=shop-on-call": 1}.items():
         assert len(api.get(f"{IMPORTS}?{query}").data["results"]) == count, query
+    values = {"schedule": schedule, "calendar": row, "calendar_uid": "a"}
+    FixedShiftFactory(start_at=timezone.now() - 2 * DAY, end_at=timezone.now() - DAY, **values)
     assert api.delete(f"{IMPORTS}/{row.uuid}").status_code == 204
+    assert FixedShift.objects.get().calendar is None
+
+
+def test_an_address_that_is_none_breaks_no_page(calls, bob, schedule):
+    row = CalendarImportFactory(schedule=schedule, url="https://[secret/a.ics")
+    assert calls(bob).get(f"{IMPORTS}/{row.uuid}").data["url"] == "…"
 
 
 # --- holidays -------------------------------------------------------------------------------------------------

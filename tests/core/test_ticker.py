@@ -10,6 +10,7 @@ from core import ticker as ticking
 from core.models import Pulse, WorkerBeat
 from core.ticker import Ticker
 from incidents.models import Incident
+from oncall import inspection
 from tests import factories
 
 
@@ -26,6 +27,7 @@ def ticker(db):
 
 def test_it_wakes_a_worker_for_what_is_due_and_only_for_that(ticker, now):
     incident = factories.IncidentFactory()
+    inspection.run(now=now)  # the team is looked at tomorrow
     Incident.objects.filter(pk=incident.pk).update(next_escalation_at=now)
     assert ticker.tick(now) == ["escalations"]
     assert "incidents.tasks.escalate" in queued()
@@ -86,6 +88,7 @@ def test_a_kind_that_may_have_no_wake_up_in_a_full_queue_gets_one_now_and_then(t
     monkeypatch.setattr(ticking, "QUEUE_FULL", 0)
     ticker.tick(now)  # canaries fill the queue
     incident = factories.IncidentFactory()
+    inspection.run(now=now)  # the team is looked at tomorrow
     Incident.objects.filter(pk=incident.pk).update(next_escalation_at=now)
     assert ticker.tick(now) == ["escalations"]
     assert ticker.tick(now) == []

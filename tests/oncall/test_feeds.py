@@ -319,3 +319,16 @@ def test_use_is_noted_at_most_once_a_minute(bob, now):
         row.refresh_from_db()
         used.append((row.last_used_at - now).total_seconds())
     assert used == [0, 0, 0, 60, 60]
+
+
+def test_a_shift_of_less_than_a_second_is_no_event(schedule, bob, now):
+    """Calendars know seconds, and refuse an event whose end is not after its start."""
+    factories.OverrideFactory(
+        schedule=schedule,
+        user=bob,
+        start_at=now + dt.timedelta(microseconds=100),
+        end_at=now + dt.timedelta(microseconds=900),
+    )
+    _, secret = feeds.issue(bob, schedule=schedule)
+    found = events(secret, now)
+    assert found and all(one.dtend.value > one.dtstart.value for one in found)

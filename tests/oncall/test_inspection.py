@@ -164,3 +164,13 @@ def test_one_broken_team_stops_no_other_and_the_admins_are_told(team, schedule, 
 def test_a_team_whose_schedules_are_gone_is_looked_at_in_peace(team, now):
     check = inspect(team, now)
     assert check.problems == [] and check.due_at == dt.datetime(2026, 6, 2, 8, tzinfo=dt.UTC)
+
+
+def test_a_team_without_schedules_is_looked_at_when_it_has_a_policy(team, bob, now):
+    factories.EscalationPolicyFactory(team=team, calls=[bob])
+    bob.is_active = False
+    bob.save()
+    inspection.run(now=now)
+    inspection.run(now=now + DAY)
+    (problem,) = CoverageCheck.objects.get(team=team).problems
+    assert problem["kind"] == inspection.UNCOVERED and "Bob is deactivated" in problem["text"]
