@@ -249,6 +249,8 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = WATCHBILL_HOME / "static"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
+# Each place of a rotation is two fields, and the page of a schedule has all its layers.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 UNFOLD = {

@@ -14,12 +14,13 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import quote, unquote
-from django.contrib.admin.widgets import AutocompleteSelectMultiple
+from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
 from django.contrib.auth import get_permission_codename
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import IntegrityError, models, transaction
+from django.db import DataError, IntegrityError, models, transaction
 from django.db.models.deletion import get_candidate_relations_to_delete
+from django.db.models.functions import Lower
 from django.http import Http404
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -157,7 +158,7 @@ def picker(field, **options):
     """Choose several rows that the foreign key `field` may point to, by typing."""
     return forms.ModelMultipleChoiceField(
         queryset=field.remote_field.model._base_manager.all(),
-        widget=AutocompleteSelectMultiple(field, admin.site),
+        widget=_PickSeveral(field, admin.site),
         required=False,
         **options,
     )
@@ -165,6 +166,21 @@ def picker(field, **options):
 
 def _is_key(text):
     return text.isascii() and text.isdigit() and len(text) < 19
+
+
+class _Pick:
+    """A picker that is shown again, beside its error, also where a key was sent that is none."""
+
+    def optgroups(self, name, value, attrs=None):
+        return super().optgroups(name, [one for one in value if _is_key(str(one))], attrs)
+
+
+class _PickOne(_Pick, AutocompleteSelect):
+    pass
+
+
+class _PickSeveral(_Pick, AutocompleteSelectMultiple):
+    pass
 
 
 class _Places(AutocompleteSelectMultiple):
@@ -293,8 +309,9 @@ class PeopleInOrderField(forms.Field):
         if missing := keys - set(rows):
             rows |= {str(row.pk): row for row in self.queryset.filter(pk__in=missing)}
         field = self.queryset.model.USERNAME_FIELD
-        if typed := named - keys:
-            rows |= {getattr(row, field).casefold(): row for row in self.queryset.filter(**{f"{field}__in": typed})}
+        if typed := {one for one in named - keys if "\0" not in one}:
+            found = self.queryset.annotate(in_lower_case=Lower(field)).filter(in_lower_case__in=typed)
+            rows |= {row.in_lower_case: row for row in found}
         return rows
 
     def has_changed(self, initial, data):
@@ -439,7 +456,16 @@ class ZoneNamedMixin:
         return field
 
 
-class Admin(ZoneNamedMixin, ButtonsMixin, SkinModelAdmin):
+class PickerMixin:
+    """Foreign keys that are picked by typing."""
+
+    def formfield_for_foreignkey(self, db_field, request, **kwargs):
+        if "widget" not in kwargs and db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = _PickOne(db_field, self.admin_site, using=kwargs.get("using"))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class Admin(ZoneNamedMixin, PickerMixin, ButtonsMixin, SkinModelAdmin):
     """A page that edits."""
 
     # The end of the sentence that refuses to delete a row which others need.
@@ -451,6 +477,27 @@ class Admin(ZoneNamedMixin, ButtonsMixin, SkinModelAdmin):
 
     class Media:
         css = {"all": ("core/admin.css",)}
+
+    def get_changeform_initial_data(self, request):
+        """What an address fills in; what cannot be read is left out."""
+        initial = super().get_changeform_initial_data(request)
+        for field in self.opts.concrete_fields:
+            if field.name in initial:
+                try:
+                    initial[field.name] = field.to_python(initial[field.name])
+                except ValidationError:
+                    del initial[field.name]
+        return initial
+
+    def changelist_view(self, request, extra_context=None):
+        try:
+            return super().changelist_view(request, extra_context)
+        except (DataError, OverflowError):  # a filter that nobody can choose, typed into the address
+            self.message_user(request, "This filter is none of ours. All rows are shown.", messages.ERROR)
+            return redirect(request.path)
+
+    def get_search_results(self, request, queryset, search_term):
+        return super().get_search_results(request, queryset, search_term.replace("\0", ""))
 
     def held_by(self, obj):
         """What needs this row, in words: “3 timeline entries”."""
@@ -551,13 +598,13 @@ class ReadOnlyAdmin(Admin):
         return [*named, *(field.name for field in self.opts.concrete_fields if field.name not in named)]
 
 
-class Inline(ZoneNamedMixin, SkinTabularInline):
+class Inline(ZoneNamedMixin, PickerMixin, SkinTabularInline):
     """Rows of another table on the page, one a line."""
 
     extra = 0
 
 
-class StackedInline(ZoneNamedMixin, SkinStackedInline):
+class StackedInline(ZoneNamedMixin, PickerMixin, SkinStackedInline):
     """Rows of another table on the page, each with room."""
 
     extra = 0

@@ -240,8 +240,8 @@ def ask(request, slug):
     _require_respond(request)
     now, found = timezone.now(), _schedule(slug)
     form = AskForm(request.POST, for_whom=request.user, schedule=found)
-    status = 400
-    if form.is_valid():
+    status, role = 400, _role(request)
+    if form.is_valid() and role:
         typed = form.cleaned_data
         try:
             made = swaps.ask(
@@ -249,7 +249,7 @@ def ask(request, slug):
                 requester=request.user,
                 start_at=typed["start_at"],
                 end_at=typed["end_at"],
-                role=_role(request),
+                role=role,
                 asked=typed["asked"],
                 wants_return=typed["kind"] == SWAP,
                 note=typed["note"],
@@ -277,9 +277,9 @@ def take(request, slug):
     now, found = timezone.now(), _schedule(slug)
     form = TakeForm(request.POST, for_whom=request.user, schedule=found)
     replaced = User.objects.filter(pk=number_of(request.POST.get("user", ""))).first()
-    status = 400
-    if form.is_valid() and replaced:
-        typed = {**form.cleaned_data, "user": request.user, "replaces": replaced, "role": _role(request)}
+    status, role = 400, _role(request)
+    if form.is_valid() and replaced and role:
+        typed = {**form.cleaned_data, "user": request.user, "replaces": replaced, "role": role}
         made, status = _add(request, found, form, typed, now)
         if made:
             return redirect(_back(request, found, made.start_at))
@@ -287,8 +287,9 @@ def take(request, slug):
 
 
 def _role(request):
+    """The role of the shift that the form is about, or None where there is no such role, and so no such shift."""
     role = request.POST.get("role", "")
-    return role if role in shifts.ROLES else shifts.PRIMARY
+    return role if role in shifts.ROLES else None
 
 
 # --- overrides ------------------------------------------------------------------------------------------------

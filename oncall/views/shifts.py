@@ -98,8 +98,18 @@ def show(request, refused=None):
         "feed_form": form(FeedForm, "feed", teams=Team.objects.all(), schedules=Schedule.objects.all()),
         "days": SHOWN.days,
         "refused": refused,
+        "reasons": _reasons(refused, asked, returns),
     }
     return render(request, "oncall/shifts.html", context, status=400 if refused else 200)
+
+
+def _reasons(refused, asked, returns):
+    """Why a form was refused that is not on the page any more, since somebody was faster; else nothing."""
+    shown = {one.part_form.key for one in asked if not (one.is_promised or one.wants_return)}
+    shown |= {one.offer_form.key for one in asked if not one.is_promised and returns}
+    if refused is None or refused.key in shown or not isinstance(refused, PartForm):
+        return []
+    return [sentence for sentences in refused.errors.values() for sentence in sentences]
 
 
 @dataclasses.dataclass

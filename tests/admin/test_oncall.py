@@ -109,6 +109,15 @@ def test_places_may_hold_several_people_or_nobody(browser, new_schedule, alice, 
     assert people_of(Layer.objects.get()) == [["Alice", "Bob"], ["nobody"], ["Charlie"]]
 
 
+def test_long_rotations_in_several_layers_are_saved(browser, new_schedule, alice, bob):
+    """Each place is two fields of the form: more of them than Django takes by default."""
+    data = new_schedule | {"layers-TOTAL_FORMS": 3}
+    for number in range(3):
+        data |= a_layer(number, f"Layer {number}", [alice, bob] * 100)
+    assert browser.post(reverse(ADD_SCHEDULE), data).status_code == 302
+    assert Layer.objects.count() == 3
+
+
 def test_people_may_be_typed_by_their_addresses_where_no_script_runs(browser, new_schedule, alice, bob, charlie):
     User.objects.filter(pk=alice.pk).update(email="Alice@example.com")
     typed = ["place", "alice@example.com, Bob@Example.com", "place", "", "place", str(charlie.pk), ""]

@@ -386,3 +386,56 @@ def test_only_one_module_knows_the_skin():
         if "import unfold" in path.read_text() or "from unfold" in path.read_text()
     ]
     assert knowing == ["core/admin.py"]
+
+
+# --- garbage in addresses and forms -------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("page", "query"),
+    [
+        ("oncall_override", {"schedule": "x"}),
+        ("oncall_override", {"user": "\0"}),
+        ("oncall_override", {"replaces": "9" * 30}),
+        ("oncall_override", {"start_at": "x"}),
+        ("oncall_schedule", {"team": "é" * 500}),
+        ("oncall_timeoff", {"end_at": "9999"}),
+        ("oncall_holiday", {"day": "2026-02-30", "team": "-"}),
+        ("oncall_schedule", {"_popup": "1", "no_such_field": "x", "layers": "x", "name": "\0"}),
+    ],
+)
+def test_what_an_address_cannot_fill_in_stays_empty(browser, page, query):
+    assert browser.get(reverse(f"admin:{page}_add"), query).status_code == 200
+
+
+def test_an_address_fills_in_times_and_people(browser, alice):
+    answer = browser.get(reverse("admin:oncall_timeoff_add"), {"user": alice.pk, "start_at": "2027-06-01T09:00"})
+    content = answer.content.decode()
+    assert 'value="2027-06-01"' in content and 'value="09:00:00"' in content
+    assert f'<option value="{alice.pk}" selected>' in content
+
+
+@pytest.mark.parametrize("key", ["x", "\0", "9" * 30, "é" * 500])
+def test_a_key_that_is_none_is_an_error_at_its_field(browser, key):
+    answer = browser.post(reverse("admin:oncall_override_add"), {"schedule": key, "user": key})
+    assert answer.status_code == 200
+    assert set(answer.context["adminform"].errors) >= {"schedule", "user"}
+
+
+def test_a_key_that_is_none_is_an_error_in_a_level_too(browser, team):
+    data = {"name": "P", "slug": "p", "team": team.pk, "levels-TOTAL_FORMS": 1, "levels-INITIAL_FORMS": 0}
+    answer = browser.post(reverse("admin:oncall_escalationpolicy_add"), data | {"levels-0-people": ["x", "\0"]})
+    assert answer.status_code == 200
+    assert not EscalationPolicy.objects.exists()
+
+
+@pytest.mark.parametrize("query", [{"role": "\0"}, {"start_at__year": "9" * 20}])
+def test_a_filter_that_is_none_is_a_sentence(browser, said, query):
+    answer = browser.get(reverse("admin:oncall_override_changelist"), query)
+    assert answer.status_code == 302
+    assert "All rows are shown" in said(answer)
+    assert browser.get(answer["Location"]).status_code == 200
+
+
+def test_a_picker_looks_for_any_text(browser, alice):
+    query = {"app_label": "oncall", "model_name": "override", "field_name": "user", "term": "Al\0ice"}
+    found = browser.get(reverse("admin:autocomplete"), query).json()["results"]
+    assert [one["text"] for one in found] == [str(alice)]

@@ -474,6 +474,15 @@ def test_what_is_wrong_with_taking_is_said_beside_the_shift(schedule, turn):
     assert "ends before it starts" in words(answer) and 'value="Dentist"' in answer.content.decode()
 
 
+@pytest.mark.parametrize("role", ["", "BOSS"])
+@pytest.mark.parametrize(("verb", "whose"), [("shift/take", 1), ("requests", 0)])
+def test_a_role_that_is_none_is_never_taken_for_another(schedule, turn, verb, whose, role):
+    typed = override_form(user=turn[0].pk, at="2040-06-05T10:00Z", role=role, kind="cover", asked="", note="")
+    answer = browser_of(turn[whose]).post(f"/schedules/shop-on-call/{verb}", typed)
+    assert answer.status_code == 404 and "This shift changed meanwhile" in words(answer)
+    assert not Override.objects.exists() and not ShiftRequest.objects.exists()
+
+
 @pytest.mark.parametrize(
     "query", ["", "?user=1", "?user=x&at=y&role=z", "?user=1&at=9999-12-31T23:59:59Z&role=PRIMARY"]
 )

@@ -182,6 +182,18 @@ def test_who_is_too_late_is_told_who_was_faster(ask, sign_in, bob, charlie):
     assert "Charlie has taken this already." in text_of(answer)
 
 
+@pytest.mark.parametrize("verb", ["take", "offer"])
+def test_who_is_too_late_with_a_form_is_told_why_where_the_form_is_gone(ask, sign_in, bob, charlie, midnight, verb):
+    """Somebody has taken it while the form was open."""
+    wish, his = ask(), sign_in(bob)
+    form = re.search(r'value="([^"|]+\|[^"]+)"', his.get("/shifts").content.decode())
+    part = {"start_at": local(midnight + DAY), "end_at": local(midnight + DAY + HOUR), "returned": form[1]}
+    swaps.take(wish.pk, user=charlie, now=timezone.now())
+    answer = his.post(f"/shifts/requests/{wish.uuid}/{verb}", part)
+    assert answer.status_code == 400
+    assert "Charlie has taken this already." in text_of(answer)
+
+
 def test_offering_a_shift_in_return(schedule, ask, sign_in, alice, bob, midnight):
     wish, client = ask(wants_return=True), sign_in(bob)
     content = client.get("/shifts").content.decode()
