@@ -178,7 +178,7 @@ def _check_slots(draft, wrong):
     if len(draft.slots) > MOST_SLOTS:
         _note(wrong, "slots", f"{layer} has more than {MOST_SLOTS} places in its order. Take some out.")
     known = {user.pk for slot in _slots(draft.layer) for user in slot} if draft.layer else set()
-    deactivated = {}
+    unfit = {}  # who stood there before may stay: coverage tells of them
     for number, slot in enumerate(draft.slots, start=1):
         if len(slot) > MOST_IN_A_SLOT:
             _note(wrong, "slots", f"Place {number} of {layer} has more than {MOST_IN_A_SLOT} people. Take some out.")
@@ -187,10 +187,10 @@ def _check_slots(draft, wrong):
             if user.pk in seen:
                 _note(wrong, "slots", f"{user} stands twice in place {number} of {layer}. Take one out.")
             seen.add(user.pk)
-            if not user.is_active and user.pk not in known:
-                deactivated[user.pk] = user
-    for user in deactivated.values():
-        _note(wrong, "slots", f"{user} is deactivated. Choose somebody else for {layer}.")
+            if user.pk not in known and (trouble := scheduling.unfit(user, draft.role)):
+                unfit[user.pk] = trouble
+    for trouble in unfit.values():
+        _note(wrong, "slots", f"{layer}: {trouble}")
 
 
 def _check_restrictions(draft, wrong):

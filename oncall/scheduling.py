@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from accounts.models import User
+from accounts.permissions import may
 from core import due
 from core.errors import IllegalMove, NotFound
 from oncall import lookup, shifts
@@ -233,9 +234,18 @@ def check(row, *, now, what, may_end_now=False, is_new_person=True):
     `what` begins a sentence, for example "The override".
     """
     check_span(row.start_at, row.end_at, now=now, what=what, may_end_now=may_end_now)
-    if is_new_person and row.user_id and not row.user.is_active:
-        raise ValidationError({"user": f"{row.user} is deactivated. Choose somebody else."})
+    if is_new_person and row.user_id and (trouble := unfit(row.user, getattr(row, "role", shifts.SHADOW))):
+        raise ValidationError({"user": trouble})
     row.full_clean()
+
+
+def unfit(user, role):
+    """Why a person may not be put on call in this role, as a sentence; empty when they may."""
+    if not user.is_active:
+        return f"{user} is deactivated. Choose somebody else."
+    if role != shifts.SHADOW and not may(user, "respond"):
+        return f"{user} is an observer and cannot answer a page. Choose a responder, or let them be a shadow."
+    return ""
 
 
 def check_span(start_at, end_at, *, now, what, may_end_now=False, names=SPAN):

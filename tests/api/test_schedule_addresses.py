@@ -157,7 +157,7 @@ def test_a_layer_is_named_twice_in_no_list(api, schedule):
         ({"participants": ["eve@example.com"]}, "There is no person “eve@example.com”."),
         ({"participants": "alice@example.com"}, "Give a list of people, in the order of the rotation."),
         ({"participants": [["bob@example.com", "BOB@example.com"]]}, "Bob stands twice in place 1 of Layer Weekly."),
-        ({"participants": ["gone@example.com"]}, "Gone is deactivated. Choose somebody else for Layer Weekly."),
+        ({"participants": ["gone@example.com"]}, "Layer Weekly: Gone is deactivated. Choose somebody else."),
         ({"participants": ["bob@example.com"] * 201}, "Use at most 200 slots in a layer"),
         ({"every": 0}, "A shift lasts 1 to 365 units. Choose a number from 1 to 365."),
         ({"every": 366}, "A shift lasts 1 to 365 units. Choose a number from 1 to 365."),

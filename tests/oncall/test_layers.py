@@ -394,7 +394,8 @@ def test_a_zone_that_is_none_is_refused(schedule, now, name):
         ({"slots": []}, "slots", "Layer Nights has no participants. Add one, or delete the layer."),
         ({"slots": [[], []]}, "slots", "Layer Nights has no participants. Add one, or delete the layer."),
         ({"slots": [["bob", "bob"]]}, "slots", "Bob stands twice in place 1 of Layer Nights. Take one out."),
-        ({"slots": [["gone"]]}, "slots", "Gone is deactivated. Choose somebody else for Layer Nights."),
+        ({"slots": [["watcher"]]}, "slots", "Layer Nights: Watcher is an observer and cannot answer a page."),
+        ({"slots": [["gone"]]}, "slots", "Layer Nights: Gone is deactivated. Choose somebody else."),
         ({"slots": [["bob"]] * 201}, "slots", "more than 200 places"),
         ({"slots": [["bob"] * 21]}, "slots", "more than 20 people"),
         ({"starts_at": 2, "ends_at": 1}, "ends_at", "Layer Nights ends before it starts. Choose a later end."),
@@ -432,6 +433,7 @@ def test_a_zone_that_is_none_is_refused(schedule, now, name):
 )
 def test_what_is_wrong_is_said_in_words_at_its_field(schedule, bob, now, fields, field, text):
     cast = {"bob": bob, "gone": factories.UserFactory(name="Gone", is_active=False)}
+    cast["watcher"] = factories.UserFactory(name="Watcher", role="observer")
     if "slots" in fields:
         fields = fields | {"slots": [[cast[name] for name in slot] for slot in fields["slots"]]}
     for name in {"starts_at", "ends_at"} & set(fields):

@@ -105,6 +105,14 @@ def test_somebody_deactivated_cannot_be_put_on_call(schedule, charlie, now):
     assert sentence(raised, "user") == "Charlie is deactivated. Choose somebody else."
 
 
+def test_an_observer_cannot_answer_a_page_and_is_a_shadow_at_most(schedule, charlie, now):
+    charlie.role = "observer"
+    with pytest.raises(ValidationError) as raised:
+        add(schedule, now, user=charlie)
+    assert "Charlie is an observer and cannot answer a page." in sentence(raised, "user")
+    assert add(schedule, now, user=charlie, role=shifts.SHADOW).pk
+
+
 def test_only_who_is_on_call_can_be_replaced(schedule, alice, bob, charlie, now):
     with pytest.raises(ValidationError) as raised:
         add(schedule, now, user=charlie, replaces=alice)
