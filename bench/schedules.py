@@ -4,6 +4,7 @@ Each figure is taken twice, for rotations that began this year and in 1990: age 
 """
 
 import datetime as dt
+import gc
 import random
 import sys
 import time
@@ -121,6 +122,12 @@ def finals(ids, year):
     end = NOW + dt.timedelta(days=365)
     found = times([lambda spec=spec: shifts.final(spec, NOW, end) for spec in specs.values()])
     print(f"final schedule of a year, from {year}      {said(found)}   (wanted < 50 ms)")
+    # Every thirtieth call or so, the garbage collector walks all that this bench has loaded. Without that:
+    gc.collect()
+    gc.freeze()
+    found = times([lambda spec=spec: shifts.final(spec, NOW, end) for spec in specs.values()])
+    print(f"the same with the heap frozen, from {year} {said(found)}")
+    gc.unfreeze()
     rows = list(Schedule.objects.filter(pk__in=ids[:50]))
     found = times([lambda one=one: lookup.final(one, start=NOW, end=end) for one in rows])
     print(f"the same with the database, from {year}    {said(found)}")
