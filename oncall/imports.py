@@ -276,7 +276,7 @@ class _Wanted:
 def _apply_shifts(row, events, now):
     """Make the fixed shifts to come those of the events. Returns a sentence for each event that is nobody's."""
     events = [one for one in events if one.end_at > now]
-    people = _People(events)
+    people = _People(events, row.role)
     wanted, left_out = {}, []
     for event in events:
         user_ids, why = people.of(event)
@@ -340,7 +340,8 @@ def _short(text):
 class _People:
     """Who the events are of: by address, or else by a name that only one person has."""
 
-    def __init__(self, events):
+    def __init__(self, events, role):
+        self._role = role
         addresses = {one for event in events for one in (*event.attendees, event.organizer, *event.mentioned)}
         names = {_name(event.summary) for event in events}
         rows = User.objects.annotate(email_lower=Lower("email"), name_lower=Lower("name")).filter(
@@ -349,18 +350,18 @@ class _People:
         self._by_email, self._by_name = {}, collections.defaultdict(list)
         for one in rows:
             self._by_email[one.email_lower] = one
-            if one.is_active:
+            if not self._trouble(one):
                 self._by_name[one.name_lower].append(one.pk)
 
     def of(self, event):
         """(user ids, why nobody): the attendees, or the organizer, or the first address in a text, or the name."""
         known = [self._by_email[one] for one in event.attendees if one in self._by_email]
-        if known and not any(one.is_active for one in known):  # not for the organizer, who may be anybody
-            return [], f"{known[0]} is deactivated. Give the event to somebody else."
+        if known and all(map(self._trouble, known)):  # not for the organizer, who may be anybody
+            return [], self._trouble(known[0])
         for group, most in ((event.attendees, None), ((event.organizer,), 1), (event.mentioned, 1)):
             found = [self._by_email[one] for one in group if one in self._by_email]
-            if active := [one.pk for one in found if one.is_active][:most]:
-                return list(dict.fromkeys(active)), ""
+            if fit := [one.pk for one in found if not self._trouble(one)][:most]:
+                return list(dict.fromkeys(fit)), ""
         named = self._by_name.get(_name(event.summary), [])
         if len(named) == 1:
             return named, ""
@@ -369,6 +370,9 @@ class _People:
         if event.attendees:
             return [], f"nobody here has the address {event.attendees[0][:100]}. Invite the person by their own."
         return [], "it names nobody. Invite the person on call, or write their email address into its name."
+
+    def _trouble(self, user):
+        return scheduling.unfit(user, self._role)
 
 
 def _name(summary):

@@ -399,7 +399,9 @@ def remove_time_off(request, uuid):
 
 
 # --- calendar feeds -------------------------------------------------------------------------------------------
-@responds
+# Also for observers: a feed shows what its owner may read.
+@login_required
+@never_cache
 @require_POST
 def make_feed(request):
     """Make a calendar feed, and show its secret address this once."""
@@ -418,7 +420,8 @@ def make_feed(request):
     return render(request, "oncall/feed.html", context, status=201)
 
 
-@responds
+@login_required
+@never_cache
 def revoke_feed(request, uuid):
     """Ask first: the calendars that read the address stop showing shifts."""
     found = get_object_or_404(CalendarFeed, uuid=uuid, owner=request.user, revoked_at=None)

@@ -400,10 +400,19 @@ def test_what_is_nobodys_is_listed_with_a_sentence(upload, bob, charlie, now):
         "“Backwards” of 2026-06-02 was left out: it ends before it starts, or lasts no time.",
         f"“Guest” {day}: nobody here has the address eve@example.org. Invite the person by their own.",
         f"“Lunch” {day}: it names nobody. Invite the person on call, or write their email address into its name.",
-        f"“Nights” {day}: Bob is deactivated. Give the event to somebody else.",
+        f"“Nights” {day}: Bob is deactivated. Choose somebody else.",
         f"“Sam” {day}: several people have this name. Invite the right one by email address.",
-        f"“Team meeting” {day}: Bob is deactivated. Give the event to somebody else.",
+        f"“Team meeting” {day}: Bob is deactivated. Choose somebody else.",
     ]
+    assert rows() == []
+
+
+def test_an_observer_gets_no_shift_from_a_calendar(upload, bob, now):
+    bob.role = "observer"
+    bob.save()
+    row = imports.apply(upload, calendar(event("a", now + DAY, now + 2 * DAY, "SUMMARY:Nights")), now=now)
+    (warning,) = row.warnings
+    assert "Bob is an observer and cannot answer a page." in warning
     assert rows() == []
 
 

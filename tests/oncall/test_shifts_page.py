@@ -372,15 +372,19 @@ def paths(wish, offer):
     ]
 
 
-def test_observers_read_only(ask, team, sign_in, bob):
+def test_observers_change_nothing_and_may_have_a_feed_of_what_they_read(ask, team, sign_in, bob):
     wish = ask()
     offer = swaps.offer(wish.pk, user=bob, now=timezone.now())
     olga = factories.MembershipFactory(team=team, user__role=Role.OBSERVER).user
     client = sign_in(olga)
     content = client.get("/shifts").content.decode()
-    assert "Others ask for cover" in content and 'action="/shifts' not in content
-    for path in paths(wish, offer):
+    assert "Others ask for cover" in content
+    assert set(re.findall(r'action="(/shifts[^"]*)"', content)) == {"/shifts/feeds"}
+    for path in set(paths(wish, offer)) - {"/shifts/feeds"}:
         assert client.post(path).status_code == 403, path
+    assert client.post("/shifts/feeds", {"subject": "mine"}).status_code == 201
+    feed = CalendarFeed.objects.get(owner=olga)
+    assert client.post(f"/shifts/feeds/{feed.uuid}/revoke").status_code == 302
 
 
 def test_verbs_need_a_post_and_the_token_of_their_form(ask, bob):
