@@ -106,6 +106,16 @@ def test_offers_are_declined_and_withdrawn_and_requests_cancelled(calls, one, bo
     assert "Bob has cancelled this request." in refusal(calls(charlie).post(f"{one}/take"), 409)
 
 
+def test_who_is_asked_by_name_says_no(calls, schedule, bob, charlie, alice, soon):
+    span = {"start_at": soon(24), "end_at": soon(48)}
+    asked = calls(bob).post(URL, {**span, "asked": charlie.email}).data
+    address = f"{URL}/{asked['id']}"
+    assert "Only who is asked by name can say no." in refusal(calls(alice).post(f"{address}/decline"), 403)
+    assert calls(charlie).post(f"{address}/decline").data["state"] == "declined"
+    assert "Charlie has said no to this request." in refusal(calls(charlie).post(f"{address}/take"), 409)
+    assert calls(bob).post(URL, span).status_code == 201
+
+
 def test_an_admin_of_the_team_approves_where_the_schedule_says_so(calls, schedule, one, bob, charlie, team):
     schedule.swaps_need_approval = True
     schedule.save()

@@ -247,6 +247,18 @@ def test_withdrawing_an_offer(ask, sign_in, bob, charlie):
     assert "Only Charlie can withdraw" in text_of(client.post(f"/shifts/offers/{other.uuid}/withdraw", follow=True))
 
 
+def test_saying_no_to_somebody_who_asks_me_by_name(ask, sign_in, alice, bob, charlie):
+    wish = ask(asked=bob)
+    path = f"/shifts/requests/{wish.uuid}/decline"
+    assert path not in sign_in(charlie).get("/shifts").content.decode()
+    assert "Only who is asked by name can say no" in text_of(sign_in(charlie).post(path, follow=True))
+    client = sign_in(bob)
+    assert path in client.get("/shifts").content.decode()
+    assert "Alice is told that you cannot take it." in text_of(client.post(path, follow=True))
+    assert path not in client.get("/shifts").content.decode()
+    assert "Declined" in text_of(sign_in(alice).get("/shifts"))
+
+
 # --- what I ask -----------------------------------------------------------------------------------------------
 def test_declining_and_cancelling(ask, sign_in, alice, bob):
     wish = ask()
@@ -366,6 +378,7 @@ def paths(wish, offer):
         f"/shifts/requests/{wish.uuid}/take",
         f"/shifts/requests/{wish.uuid}/offer",
         f"/shifts/requests/{wish.uuid}/cancel",
+        f"/shifts/requests/{wish.uuid}/decline",
         f"/shifts/offers/{offer.uuid}/accept",
         "/shifts/time-off",
         "/shifts/feeds",
