@@ -7,8 +7,8 @@ fraction of a second.
 
 import dataclasses
 import datetime as dt
-import zoneinfo
 
+from core.zones import zone_of
 from oncall import shifts
 from oncall.rotation import moment, wall_clock
 from oncall.windows import ordinal
@@ -113,14 +113,6 @@ class Proof:
 
 
 # --- times in words -------------------------------------------------------------------------------------------
-def zone_of(name):
-    """The zone of this name; UTC where there is none, since a report in UTC beats no report."""
-    try:
-        return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return dt.UTC
-
-
 def said(at, tz):
     """A time for people: "Mon 1 June, 09:00 CEST"."""
     local = at.astimezone(tz)

@@ -1,25 +1,17 @@
 """What people type on the pages of shifts. Times are wall-clock times in the reader's own zone."""
 
 import datetime as dt
-import zoneinfo
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.utils.dateparse import parse_datetime
 
+from core.zones import zone_of
 from notifications.message import storable
 from oncall import rotation
 from oncall.models import Availability
 
 FIRST, LAST = dt.datetime(1990, 1, 1), dt.datetime(2100, 1, 1)  # noqa: DTZ001 - wall-clock times
-
-
-def zone_of(user):
-    """The zone in which a person reads and writes times."""
-    try:
-        return zoneinfo.ZoneInfo(user.time_zone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return zoneinfo.ZoneInfo("UTC")
 
 
 class TimeField(forms.Field):
@@ -65,7 +57,7 @@ class Form(forms.Form):
     required_css_class = "required"
 
     def __init__(self, data=None, *, for_whom, key="", **kwargs):
-        self.tz = zone_of(for_whom)
+        self.tz = zone_of(for_whom.time_zone)
         self.for_whom, self.key = for_whom, key or self.__class__.__name__.lower()
         super().__init__(data, auto_id=f"{self.key}-%s", **kwargs)
 

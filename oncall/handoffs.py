@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from core import due
+from core.zones import zone_of
 from notifications import alarms, outbox
 from notifications.message import Message
 from notifications.models import Notification
@@ -276,7 +277,7 @@ def _limited(notices, now):
 # --- in words -------------------------------------------------------------------------------------------------
 def _message(notice, people, now):
     schedule, change = notice.schedule, notice.change
-    tz = coverage.zone_of(people[notice.user_id].time_zone)
+    tz = zone_of(people[notice.user_id].time_zone)
     what = f"Your shift{coverage.as_role(notice.role)} in {schedule.name}"
     at = coverage.said(change.at, tz)
     is_late = now - change.at > LATE

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import Role, Team, User
 from core import due
+from core.zones import zone_of
 from notifications import alarms, outbox
 from notifications.message import Message
 from notifications.models import Alarm
@@ -70,7 +71,7 @@ def _add_missing(now):
 def _next_look(team, now):
     """The next 08:00 after `now` in the zone of the team's first schedule."""
     zone = Schedule.objects.filter(team=team).order_by("pk").values_list("time_zone", flat=True).first()
-    tz = coverage.zone_of(zone or "UTC")
+    tz = zone_of(zone or "UTC")
     date = wall_clock(now, tz).date()
     today = moment(dt.datetime.combine(date, AT), tz)
     return today if today > now else moment(dt.datetime.combine(date + coverage.DAY, AT), tz)
@@ -145,7 +146,7 @@ def find(team, *, now):
     called = set(Target.objects.filter(schedule__in=schedules).values_list("schedule_id", flat=True))
     span = {"start": now, "end": now + HORIZON, "now": now}
     found = []
-    tz = coverage.zone_of(_zone(schedules))
+    tz = zone_of(_zone(schedules))
     for proof in reports.proof(list(policies), **span):
         for one in proof.counter_examples:
             when = coverage.said_span(one.start_at, one.end_at, tz)

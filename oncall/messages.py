@@ -1,10 +1,8 @@
 """What people read about swap and cover requests. Times are in the reader's own time zone."""
 
-import datetime as dt
-import zoneinfo
-
 from django.conf import settings
 
+from core.zones import zone_of
 from notifications.message import Message
 
 
@@ -133,7 +131,7 @@ def _span(record, reader):
 
 def words(start_at, end_at, reader):
     """A span on the reader's clock: "Mon 1 Jun 2026, 14:00 to 16:00 CEST"."""
-    zone = _zone(reader)
+    zone = zone_of(reader.time_zone)
     start, end = start_at.astimezone(zone), end_at.astimezone(zone)
     until = f"{end:%H:%M %Z}" if start.date() == end.date() else f"{_day(end)}, {end:%H:%M %Z}"
     return f"{_day(start)}, {start:%H:%M} to {until}"
@@ -141,10 +139,3 @@ def words(start_at, end_at, reader):
 
 def _day(at):
     return f"{at:%a} {at.day} {at:%b %Y}"
-
-
-def _zone(reader):
-    try:
-        return zoneinfo.ZoneInfo(reader.time_zone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return dt.UTC

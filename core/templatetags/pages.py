@@ -1,12 +1,13 @@
 """Words that every page needs: times and spans. `static/js/times.js` says the same words and keeps them fresh."""
 
 import datetime as dt
-import zoneinfo
 
 from django import template
 from django.conf import settings
 from django.utils import timezone
 from django.utils.html import format_html
+
+from core.zones import zone_of
 
 register = template.Library()
 
@@ -39,10 +40,7 @@ def _zone(context):
     """The reader's time zone: `zone` of the page, else that of who is signed in, else the site's."""
     user = getattr(context.get("request"), "user", None)
     name = context.get("zone") or getattr(user, "time_zone", "") or settings.TIME_ZONE
-    try:
-        return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        return dt.UTC
+    return zone_of(name)
 
 
 @register.simple_tag(takes_context=True)

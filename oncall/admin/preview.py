@@ -6,8 +6,8 @@ import datetime as dt
 from django.template.loader import render_to_string
 
 from accounts.models import User
+from core.zones import zone_or_none
 from oncall import drawing, lookup, reports, shifts
-from oncall.admin.zones import zone_or_none
 from oncall.models import Duty
 from oncall.models.schedules import is_zone
 

@@ -24,12 +24,13 @@ from core.admin import (
     zone_field,
     zone_text_field,
 )
+from core.zones import zone_or_none
 from oncall import layers, lookup, scheduling, shifts
 from oncall.admin import preview
 from oncall.admin.coverage import say_problems
 from oncall.admin.exceptions import OverrideForm
 from oncall.admin.windows import WindowsField
-from oncall.admin.zones import Zoned, ZoneNamed, shown, zone_or_none
+from oncall.admin.zones import Zoned, ZoneNamed, shown
 from oncall.models import Layer, Override, Participant, Schedule
 
 MEANWHILE = "Somebody changed the layers of this schedule meanwhile. Load the page again, and repeat your change."

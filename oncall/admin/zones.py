@@ -1,18 +1,10 @@
 """Times are typed and shown in the zone of their schedule or person, and the page says which one that is."""
 
-import zoneinfo
-
 from django.contrib.admin.utils import unquote
 from django.utils import timezone
 from django.utils.html import format_html
 
-
-def zone_or_none(name):
-    """The zone of this name, or None when there is none."""
-    try:
-        return zoneinfo.ZoneInfo(name) if name else None
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return None
+from core.zones import zone_or_none
 
 
 def shown(at, zone_name):

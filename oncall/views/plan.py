@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from accounts.models import User
+from core.zones import zone_of
 from oncall import drawing, shifts
-from oncall.forms import zone_of
 from oncall.models import Duty
 
 MINE, SCHEDULE = "mine", "schedule"
@@ -23,7 +23,7 @@ FINAL_HEIGHT, HEIGHT, SPACE = 46, 28, 4  # of bars, and between them, in px
 
 def zones(user, schedule):
     """The IANA names of the reader's zone and the schedule's."""
-    return {MINE: zone_of(user).key, SCHEDULE: schedule.time_zone}
+    return {MINE: zone_of(user.time_zone).key, SCHEDULE: schedule.time_zone}
 
 
 def address(name, *args, **query):

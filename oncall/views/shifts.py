@@ -18,9 +18,10 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import Role, Team, User
 from accounts.permissions import may
 from core.errors import DomainError
+from core.zones import zone_of
 from notifications import planning
 from oncall import feeds, lookup, scheduling, shifts, swaps
-from oncall.forms import FeedForm, OfferForm, PartForm, TimeOffForm, zone_of
+from oncall.forms import FeedForm, OfferForm, PartForm, TimeOffForm
 from oncall.models import CalendarFeed, Duty, Offer, Schedule, ShiftRequest, TimeOff
 from oncall.views import plan
 from oncall.views.overrides import time_of
@@ -242,7 +243,7 @@ def _approvals(user):
 
 def _returns(duties, user):
     """The shifts that I can give in return: `[(value, label)]`."""
-    tz = zone_of(user)
+    tz = zone_of(user.time_zone)
     return [
         (
             "|".join((str(one.schedule.pk), one.person.role, plan.stamp(one.start_at), plan.stamp(one.end_at))),
@@ -314,28 +315,23 @@ def offer(request, uuid):
     return redirect("shifts")
 
 
-@responds
-@require_POST
-def cancel(request, uuid):
-    found = get_object_or_404(ShiftRequest, uuid=uuid)
-    try:
-        swaps.cancel(found.pk, by=request.user, now=timezone.now())
-    except (ValidationError, DomainError) as error:
-        return _said(request, error)
-    messages.success(request, "The request is cancelled. You keep what nobody has taken.")
-    return redirect("shifts")
+CLOSING = {
+    "cancel": (swaps.cancel, "The request is cancelled. You keep what nobody has taken."),
+    "decline": (swaps.refuse, "{requester} is told that you cannot take it."),
+}
 
 
 @responds
 @require_POST
-def refuse(request, uuid):
-    """Say no to somebody who asked me by name."""
+def close(request, uuid, verb):
+    """Cancel a request of mine, or say no to one that asks me by name."""
     found = get_object_or_404(ShiftRequest, uuid=uuid)
+    close_it, said = CLOSING[verb]
     try:
-        swaps.refuse(found.pk, by=request.user, now=timezone.now())
+        close_it(found.pk, by=request.user, now=timezone.now())
     except (ValidationError, DomainError) as error:
         return _said(request, error)
-    messages.success(request, f"{found.requester} is told that you cannot take it.")
+    messages.success(request, said.format(requester=found.requester))
     return redirect("shifts")
 
 

@@ -1,16 +1,15 @@
 """Overrides, fixed shifts, time off and availability, as people write them down."""
 
 import datetime as dt
-import threading
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
 
 from core.errors import IllegalMove, NotFound
 from oncall import handoffs, lookup, scheduling, shifts
 from oncall.models import Availability, FixedShift, Override, Schedule, TimeOff
 from tests import factories
+from tests.threads import at_once
 
 HOUR = dt.timedelta(hours=1)
 DAY = 24 * HOUR
@@ -379,28 +378,6 @@ def test_every_change_lets_the_handoffs_be_looked_at_again(schedule, bob, charli
     assert is_due()
     add(schedule, now, user=charlie)
     assert handoffs.oldest_due(now) is not None
-
-
-def at_once(*calls):
-    """Run these at the same time, each on its own connection; what each gave or raised, in order."""
-    outcomes = [None] * len(calls)
-    start = threading.Barrier(len(calls))
-
-    def run(number, call):
-        start.wait()
-        try:
-            outcomes[number] = call()
-        except Exception as error:  # the test looks at it
-            outcomes[number] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=one) for one in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return outcomes
 
 
 def test_who_is_busy_again_was_not_busy_in_between(charlie, now):

@@ -1,11 +1,9 @@
 """Swap and cover requests: ask, take, offer, accept, approve; and that nothing is ever applied twice."""
 
 import datetime as dt
-import threading
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
 
 from accounts.models import Role
 from core.errors import IllegalMove, NotAllowed, NotFound
@@ -13,6 +11,7 @@ from notifications.models import Notification
 from oncall import lookup, scheduling, shifts, swaps
 from oncall.models import Offer, Override, Schedule, ShiftRequest
 from tests import factories
+from tests.threads import at_once
 
 HOUR = dt.timedelta(hours=1)
 DAY, WEEK = 24 * HOUR, 7 * 24 * HOUR
@@ -580,28 +579,6 @@ def test_many_requests_expire_in_one_run(db, now):
     factories.ShiftRequestFactory(start_at=now + 900 * WEEK, end_at=now + 901 * WEEK)
     swaps.run()
     assert list(ShiftRequest.objects.order_by("pk").values_list("state", flat=True)) == ["expired"] * 3 + ["open"]
-
-
-def at_once(*calls):
-    """Run these at the same time, each on its own connection; what each gave or raised, in order."""
-    outcomes = [None] * len(calls)
-    start = threading.Barrier(len(calls))
-
-    def run(number, call):
-        start.wait()
-        try:
-            outcomes[number] = call()
-        except Exception as error:  # the test looks at it
-            outcomes[number] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=one) for one in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return outcomes
 
 
 def test_who_is_asked_by_name_can_say_no(schedule, alice, bob, charlie, now):
