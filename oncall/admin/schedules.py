@@ -17,13 +17,13 @@ from django.views.decorators.http import require_POST
 
 from core.admin import (
     Admin,
-    PeopleInOrderField,
     StackedInline,
     number_field,
     table,
     zone_field,
     zone_text_field,
 )
+from core.pickers import PeopleInOrderField
 from core.zones import zone_or_none
 from oncall import layers, lookup, scheduling, shifts
 from oncall.admin import preview
