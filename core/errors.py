@@ -42,6 +42,13 @@ class Gone(DomainError):
     code = "gone"
 
 
+class TooMany(DomainError):
+    """The same was asked for too often; the text says how long to wait (429)."""
+
+    status = 429
+    code = "too_many"
+
+
 class SendError(Exception):
     """A delivery that did not work. `permanent` means trying again cannot help; `retry_after` is in seconds."""
 

@@ -1,8 +1,9 @@
 """The one way out: HTTP calls with time limits, a guard against private addresses, and errors that say what to do.
 
 `post` and `get` are plain calls for any thread. Behind them is one event loop per process, with one pool of
-connections (aiohttp needs a sixth of the CPU of a threaded client for the same calls). Redirects are not followed,
-cookies and proxy variables are ignored.
+connections (aiohttp needs a sixth of the CPU of a threaded client for the same calls). `apost` and `aget` are the same
+for coroutines that run on that loop, which saves a thread per call; `loop()` is where to start them. Redirects are not
+followed, cookies and proxy variables are ignored.
 
 The guard looks at the address that is about to be connected to, after name resolution, so a name that resolves to
 something else the second time gains nothing. The settings name exceptions: HTTP_ALLOW_PRIVATE.
@@ -97,17 +98,61 @@ class Reply:
         return self.body.decode("utf-8", "replace")
 
 
-def post(url, *, json=None, data=None, headers=None, timeout=15):
+class Refused(SendError):
+    """An answer 429 or 5xx: try again later. `reply` is all of it, for what a vendor says in the body."""
+
+    def __init__(self, shown, reply):
+        after = retry_after(reply.headers.get("Retry-After", ""))
+        super().__init__(f"{shown} answered {reply.status}.", retry_after=after, status=reply.status)
+        self.reply = reply
+
+
+def post(url, *, json=None, data=None, headers=None, timeout=15, body_bytes=BODY_BYTES):
     """Post JSON, or `data` (bytes, text, or a dict sent as a form), and return the `Reply`.
 
     Raises SendError: temporary for 429, 5xx and a broken network, permanent for an address that may not be called.
     Any other status is the caller's to judge, redirects included.
     """
+    return _send("POST", url, json, data, headers, timeout, body_bytes)
+
+
+async def apost(url, *, json=None, data=None, headers=None, timeout=15, body_bytes=BODY_BYTES):  # noqa: ASYNC109
+    """Like `post`, in a coroutine on `loop()`."""
+    data, headers = _body(json, data, headers)
+    return await _acall("POST", url, data, headers, timeout, body_bytes)
+
+
+async def aget(url, *, headers=None, timeout=15, body_bytes=BODY_BYTES):  # noqa: ASYNC109
+    """Like `get`, in a coroutine on `loop()`."""
+    return await _acall("GET", url, None, dict(headers or {}), timeout, body_bytes)
+
+
+def loop():
+    """The event loop of this process on which `apost` and `aget` work. It runs in a thread of its own."""
+    return _client().loop
+
+
+def patch(url, *, json=None, data=None, headers=None, timeout=15, body_bytes=BODY_BYTES):
+    """Like `post`, to change what is there."""
+    return _send("PATCH", url, json, data, headers, timeout, body_bytes)
+
+
+def call(method, url, *, data=None, headers=None, timeout=15, body_bytes=BODY_BYTES):
+    """Like `post`, with a method that somebody else chose, such as an SDK whose calls are led here."""
+    return _send(method, url, None, data, headers, timeout, body_bytes)
+
+
+def _send(method, url, json, data, headers, timeout, body_bytes):
+    data, headers = _body(json, data, headers)
+    return _call(method, url, data=data, headers=headers, timeout=timeout, body_bytes=body_bytes)
+
+
+def _body(json, data, headers):
     headers = dict(headers or {})
     if json is not None:
         data = jsonlib.dumps(json, ensure_ascii=False, separators=(",", ":")).encode()
         headers.setdefault("Content-Type", "application/json")
-    return _call("POST", url, data=data, headers=headers, timeout=timeout)
+    return data, headers
 
 
 def get(url, *, headers=None, timeout=15, body_bytes=BODY_BYTES):
@@ -194,7 +239,7 @@ class _Client:
 
     async def _open(self):
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=100, limit_per_host=32, socket_factory=_guarded_socket),
+            connector=aiohttp.TCPConnector(limit=400, limit_per_host=32, socket_factory=_guarded_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             # No compression: the limit on the body then also limits the work.
@@ -243,35 +288,37 @@ def _client():
 
 
 def _call(method, url, *, data, headers, timeout, body_bytes=BODY_BYTES):
-    parsed, shown = _parsed(url), _shown(url)
+    call = _acall(method, url, data, headers, timeout, body_bytes)
+    future = asyncio.run_coroutine_threadsafe(call, _client().loop)
+    try:
+        # The loop keeps the time; the rest is a net for a loop that is stuck.
+        return future.result(timeout + CONNECT_SECONDS)
+    except concurrent.futures.TimeoutError:
+        future.cancel()
+        raise SendError(f"{_shown(url)} did not answer within {timeout} s.") from None
+
+
+async def _acall(method, url, data, headers, seconds, body_bytes):
+    parsed = _parsed(url)
     # A literal private address needs no try; a name is judged when it is connected to.
     if problem := problem_with(url):
         raise SendError(problem, permanent=True)
-    client = _client()
-    call = client.call(method, parsed, data, headers, timeout, body_bytes)
-    future = asyncio.run_coroutine_threadsafe(call, client.loop)
     try:
-        # The loop keeps the time; the rest is a net for a loop that is stuck.
-        reply = future.result(timeout + CONNECT_SECONDS)
-    except (TimeoutError, concurrent.futures.TimeoutError):
-        future.cancel()
-        raise SendError(f"{shown} did not answer within {timeout} s.") from None
+        reply = await _client().call(method, parsed, data, headers, seconds, body_bytes)
+    except TimeoutError:
+        raise SendError(f"{_shown(url)} did not answer within {seconds} s.") from None
     except aiohttp.InvalidURL:
-        raise SendError(f"“{shown}” is not a web address. Check how it is written.", permanent=True) from None
+        raise SendError(f"“{_shown(url)}” is not a web address. Check how it is written.", permanent=True) from None
     except aiohttp.ClientResponseError as error:  # its full text quotes the whole address, which may be a secret
-        raise SendError(f"{shown} could not be reached: {error.message or type(error).__name__}.") from None
+        raise SendError(f"{_shown(url)} could not be reached: {error.message or type(error).__name__}.") from None
     except (aiohttp.ClientError, OSError) as error:
         if REFUSED in str(error):
             raise SendError(_refusal(url), permanent=True) from None
-        raise SendError(f"{shown} could not be reached: {error or type(error).__name__}.") from None
+        raise SendError(f"{_shown(url)} could not be reached: {error or type(error).__name__}.") from None
     except ValueError as error:  # a header value with a line break, for example
-        raise SendError(f"The request to {shown} could not be built: {error}.", permanent=True) from None
+        raise SendError(f"The request to {_shown(url)} could not be built: {error}.", permanent=True) from None
     if reply.status in RETRY_AFTER_STATUSES:
-        raise SendError(
-            f"{shown} answered {reply.status}.",
-            retry_after=retry_after(reply.headers.get("Retry-After", "")),
-            status=reply.status,
-        )
+        raise Refused(_shown(url), reply)
     return reply
 
 

@@ -20,6 +20,8 @@ import zoneinfo
 
 from dateutil import rrule
 
+from core.zones import moment, wall_clock
+
 HOUR, DAY, WEEK, MONTH, RULE = "hour", "day", "week", "month", "rrule"
 UNITS = (HOUR, DAY, WEEK, MONTH, RULE)
 HOURS = {HOUR: 1, DAY: 24, WEEK: 168}
@@ -77,29 +79,6 @@ class Rotation:
     @functools.cached_property
     def tz(self):
         return zoneinfo.ZoneInfo(self.zone)
-
-
-def moment(wall, tz):
-    """The first UTC moment at which the clock of `tz` shows the naive time `wall` or a later one."""
-    aware = wall.replace(tzinfo=tz)
-    offset = aware.utcoffset()
-    later = aware.replace(fold=1).utcoffset()
-    if offset >= later:  # an ordinary time, or one that comes twice: fold 0 is the first of the two
-        return (wall - offset).replace(tzinfo=dt.UTC)
-    # The clock skips this time: the jump lies between its two readings.
-    before, after = (wall - later).replace(tzinfo=dt.UTC), (wall - offset).replace(tzinfo=dt.UTC)
-    while after - before > dt.timedelta(seconds=1):
-        middle = before + dt.timedelta(seconds=int((after - before).total_seconds()) // 2)
-        if middle.astimezone(tz).utcoffset() == offset:
-            before = middle
-        else:
-            after = middle
-    return after
-
-
-def wall_clock(at, tz):
-    """What the clock of `tz` shows at `at`, without a zone."""
-    return at.astimezone(tz).replace(tzinfo=None)
 
 
 def handoff(rotation, number):

@@ -1,5 +1,6 @@
 """The one way out: what it lets through, what it refuses, and what it says."""
 
+import asyncio
 import concurrent.futures
 import datetime
 import os
@@ -92,6 +93,25 @@ def test_many_threads_share_one_pool(sink):
     assert {reply.status for reply in replies} == {200}
     assert len(sink.requests) == 300
     assert sum(thread.name == "http" for thread in threading.enumerate()) == 1
+
+
+def on_the_loop(coroutine):
+    return asyncio.run_coroutine_threadsafe(coroutine, http.loop()).result(10)
+
+
+def test_a_coroutine_gets_the_same_answers_and_errors(sink, settings):
+    assert on_the_loop(http.apost(sink.url("/hook"), json={"name": "Zoë"})).json == {"ok": True}
+    assert sink.requests[0].body == '{"name":"Zoë"}'.encode()
+    assert on_the_loop(http.aget(sink.url("/404"))).status == 404
+    with pytest.raises(SendError, match="answered 503") as error:
+        on_the_loop(http.apost(sink.url("/503?after=7"), json={}))
+    assert error.value.retry_after == 7
+    with pytest.raises(SendError, match="did not answer within 0.2 s"):
+        on_the_loop(http.aget(sink.url("/slow?seconds=3"), timeout=0.2))
+    settings.HTTP_ALLOW_PRIVATE = []
+    with pytest.raises(SendError, match="private address") as error:
+        on_the_loop(http.apost(sink.url(), json={}))
+    assert error.value.permanent
 
 
 def test_a_forked_child_can_call_too(sink):
