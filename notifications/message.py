@@ -1,11 +1,45 @@
 """What we tell a person, whatever the channel. Plain values: knows no incident, no address and no database."""
 
 import dataclasses
+import enum
 
 
 def storable(text):
     """The text without what PostgreSQL refuses in text and JSON: zero bytes and halves of surrogate pairs."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def _storable(value):
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(str(key)): _storable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(each) for each in value]
+    return value
+
+
+class Kind(enum.StrEnum):
+    """What a message is for. Each kind has words of its own on each channel; see wording.py."""
+
+    PAGE = "page"
+    UPDATE = "update"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+    HANDOFF = "handoff"
+    BUNDLE = "bundle"
+    TEST = "test"
+    VERIFICATION = "verification"
+    NOTICE = "notice"
+
+    @property
+    def label(self):
+        return self.value.capitalize()
+
+
+CALLS = frozenset({Kind.PAGE, Kind.BUNDLE})  # they ask for an answer
+CHANGES = frozenset({Kind.UPDATE, Kind.ACKNOWLEDGED, Kind.RESOLVED})  # they tell what became of an earlier message
+PROBES = frozenset({Kind.TEST, Kind.VERIFICATION})  # they go to an address that nobody has verified
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +55,9 @@ class Message:
     """A message. `fields` are (name, value) pairs; `urgency` is high or low.
 
     `thread` is a stable text such as "incident-42": messages with the same one belong together. `subject` stays the
-    same for the whole thread, for example "[#42] Checkout errors", because some mail readers group by it.
+    same for the whole thread, for example "[#42] Checkout errors", because some mail readers group by it. `severity`
+    is a word of ours (critical, high, medium, low, info) or "". `data` are the facts behind the words, for machines:
+    plain JSON, such as {"incident": {…}, "actor": {…}}.
     """
 
     title: str
@@ -32,6 +68,9 @@ class Message:
     actions: tuple = ()
     thread: str = ""
     subject: str = ""
+    kind: str = Kind.PAGE
+    severity: str = ""
+    data: dict = dataclasses.field(default_factory=dict)
 
     def to_json(self):
         """The message as plain JSON values that PostgreSQL takes, whatever an alert's title is made of."""
@@ -44,6 +83,9 @@ class Message:
             "actions": [{"label": action.label, "verb": action.verb} for action in self.actions],
             "thread": self.thread,
             "subject": storable(self.subject),
+            "kind": str(self.kind),
+            "severity": self.severity,
+            "data": _storable(self.data),
         }
 
     @classmethod

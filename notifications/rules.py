@@ -3,6 +3,11 @@
 import dataclasses
 import datetime
 
+from core.zones import moment, wall_clock, zone_of
+
+DAY = datetime.timedelta(days=1)
+LONGEST_HOLD = DAY  # however many quiet hours follow each other
+
 
 @dataclasses.dataclass(frozen=True)
 class Method:
@@ -10,10 +15,9 @@ class Method:
 
     id: int
     channel: str
-    address: str
     is_verified: bool = True
     disabled_reason: str = ""
-    shown: str = ""  # the address as others may read it, when that differs
+    shown: str = ""  # the address as others may read it
 
     @property
     def is_usable(self):
@@ -27,7 +31,7 @@ class Method:
         return "" if self.is_verified else "is not verified"
 
     def __str__(self):
-        return f"{self.channel} {self.shown or self.address}"
+        return f"{self.channel} {self.shown}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,23 +44,37 @@ class Rule:
 
 
 @dataclasses.dataclass(frozen=True)
+class Quiet:
+    """From a wall-clock time until another one, on the weekdays (Monday is 0) on which it begins.
+
+    An end that is not after the beginning is on the next day; the same time twice is a whole day.
+    """
+
+    days: tuple[int, ...]
+    start_time: datetime.time
+    end_time: datetime.time
+
+
+@dataclasses.dataclass(frozen=True)
 class Reach:
-    """How one person can be reached."""
+    """How one person can be reached. `zone` is the IANA name of their time zone, in which `quiet` is meant."""
 
     user_id: int
     name: str
     is_active: bool = True
     methods: tuple[Method, ...] = ()
     rules: tuple[Rule, ...] = ()
+    zone: str = "UTC"
+    quiet: tuple[Quiet, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
     """One message to write: where to, when, and a text that names it within its page."""
 
-    method_id: int
+    method_id: int | None
     channel: str
-    address: str
+    shown: str
     delay_minutes: int
     due_at: datetime.datetime
     rule_key: str
@@ -67,6 +85,7 @@ def plan(person, *, urgency, now):
 
     Without a rule for this urgency every usable address is told at once, and also when the rules leave none: a page
     in the wrong place beats no page. An empty list means that the person cannot be reached; the last reason says why.
+    What is of low urgency and falls into quiet hours waits until they end.
     """
     if not person.is_active:
         return [], [
@@ -89,7 +108,7 @@ def plan(person, *, urgency, now):
         reasons += [f"{person.name}'s contact method {method} {method.trouble}." for method in person.methods]
         reasons.append(
             f"{person.name} has no verified contact method. "
-            "Add one under Contact methods in their profile and verify it."
+            "Add one under Contact methods in their settings and verify it."
         )
         return [], reasons
     if not wanted:
@@ -101,11 +120,63 @@ def plan(person, *, urgency, now):
         (method.id, delay): Planned(
             method_id=method.id,
             channel=method.channel,
-            address=method.address,
+            shown=method.shown,
             delay_minutes=delay,
             due_at=now + datetime.timedelta(minutes=delay),
             rule_key=f"m{method.id}d{delay}",
         )
         for method, delay in wanted
     }
-    return sorted(planned.values(), key=lambda each: each.delay_minutes), reasons
+    planned = sorted(planned.values(), key=lambda each: each.delay_minutes)
+    if urgency == "low" and person.quiet:
+        planned, held = _hold(planned, person, methods)
+        reasons += held
+    return planned, reasons
+
+
+def quiet_until(quiet, zone, at):
+    """When the quiet hours that hold `at` end, as a UTC time; `at` itself when there are none then.
+
+    What follows without a break counts as one, up to LONGEST_HOLD.
+    """
+    tz, end = zone_of(zone), at
+    while end - at < LONGEST_HOLD:
+        ends = [until for start, until in _spans(quiet, tz, end) if start <= end < until]
+        if not ends:
+            return end
+        end = max(ends)
+    return at + LONGEST_HOLD
+
+
+def _spans(quiet, tz, at):
+    """The quiet hours that begin around the day of `at`, as UTC spans."""
+    today = wall_clock(at, tz).date()
+    for each in quiet:
+        for days in (-2, -1, 0, 1):  # two: a zone may skip a whole day
+            first = today + days * DAY
+            if first.weekday() in each.days:
+                last = first if each.end_time > each.start_time else first + DAY
+                yield (
+                    moment(datetime.datetime.combine(first, each.start_time), tz),
+                    moment(datetime.datetime.combine(last, each.end_time), tz),
+                )
+
+
+def _hold(planned, person, methods):
+    """Move what falls into quiet hours to their end; `(planned, reasons)`. What was held keeps its distances."""
+    held, reasons, before = [], [], None
+    for each in planned:
+        due_at = quiet_until(person.quiet, person.zone, each.due_at)
+        if due_at > each.due_at:
+            if before:
+                apart = datetime.timedelta(minutes=each.delay_minutes - before.delay_minutes)
+                due_at = max(due_at, before.due_at + apart)
+            tz = zone_of(person.zone)
+            wall = wall_clock(due_at, tz)
+            day = "" if wall.date() == wall_clock(each.due_at, tz).date() else f" on {wall:%A}"
+            what = methods[each.method_id]
+            reasons.append(f"{what} of {person.name} is held until {wall:%H:%M} {tz.key}{day}: quiet hours.")
+            each = dataclasses.replace(each, due_at=due_at)
+        held.append(each)
+        before = each
+    return held, reasons

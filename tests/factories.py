@@ -11,9 +11,18 @@ from alerts import keys
 from alerts.models import Alert, Integration
 from catalog.models import Service
 from incidents import states
-from incidents.models import Incident, TimelineEntry
+from incidents.models import Incident, Subscription, TimelineEntry
 from incidents.priorities import priority_of, urgency_of
-from notifications.models import Attempt, ContactMethod, Notification, NotificationRule
+from notifications.models import (
+    Attempt,
+    ContactMethod,
+    Destination,
+    Notification,
+    NotificationRule,
+    Provider,
+    QuietHours,
+    Wording,
+)
 from oncall import chain
 from oncall.models import (
     Availability,
@@ -116,7 +125,7 @@ class NotificationFactory(DjangoModelFactory):
     user = factory.SubFactory(UserFactory)
     contact_method = factory.SubFactory(ContactMethodFactory, user=factory.SelfAttribute("..user"))
     channel = factory.SelfAttribute("contact_method.channel")
-    address = factory.SelfAttribute("contact_method.address")
+    address = factory.SelfAttribute("contact_method.shown")
     urgency = "high"
     message = factory.LazyFunction(lambda: {"title": "P1 Checkout is down", "body": "Nobody can pay."})
     created_at = NOW
@@ -134,6 +143,64 @@ class AttemptFactory(DjangoModelFactory):
     started_at = NOW
     finished_at = NOW + dt.timedelta(seconds=1)
     ok = True
+
+
+class DestinationFactory(DjangoModelFactory):
+    """A webhook of a team. Nothing answers there."""
+
+    class Meta:
+        model = Destination
+
+    name = factory.Sequence(lambda n: f"Destination {n}")
+    channel = "webhook"
+    address = factory.Sequence(lambda n: f"http://127.0.0.1:9/{n}")
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class SubscriptionFactory(DjangoModelFactory):
+    """A destination that hears everything of a team; `service=` makes it one service's."""
+
+    class Meta:
+        model = Subscription
+
+    destination = factory.SubFactory(DestinationFactory)
+    service = None
+    team = factory.Maybe("service", yes_declaration=None, no_declaration=factory.SubFactory(TeamFactory))
+
+
+class ProviderFactory(DjangoModelFactory):
+    """An account at Twilio."""
+
+    class Meta:
+        model = Provider
+
+    vendor = "twilio"
+    name = factory.Sequence(lambda n: f"account {n}")
+    config = factory.LazyFunction(
+        lambda: {"account_sid": "AC" + "0" * 32, "auth_token": "12345", "from_number": "+15005550006"}
+    )
+
+
+class QuietHoursFactory(DjangoModelFactory):
+    """Every night from 22:00 to 07:00."""
+
+    class Meta:
+        model = QuietHours
+
+    user = factory.SubFactory(UserFactory)
+    days = factory.LazyFunction(lambda: [0, 1, 2, 3, 4, 5, 6])
+    start_time = dt.time(22)
+    end_time = dt.time(7)
+
+
+class WordingFactory(DjangoModelFactory):
+    class Meta:
+        model = Wording
+
+    kind = "page"
+    channel = ""
+    title = "{{ title }}"
+    body = "{{ body }}"
 
 
 class ScheduleFactory(DjangoModelFactory):

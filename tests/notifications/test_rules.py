@@ -5,10 +5,10 @@ import datetime
 from notifications.rules import Method, Reach, Rule, plan
 
 NOW = datetime.datetime(2026, 5, 4, 10, 15, tzinfo=datetime.UTC)
-EMAIL = Method(1, "email", "bob@example.com")
-SMS = Method(2, "sms", "+49301234567")
-UNVERIFIED = Method(3, "webhook", "https://example.com/bob", is_verified=False)
-DISABLED = Method(4, "email", "old@example.com", disabled_reason="No such person here.")
+EMAIL = Method(1, "email", shown="bob@example.com")
+SMS = Method(2, "sms", shown="+49301234567")
+UNVERIFIED = Method(3, "webhook", shown="https://example.com/bob", is_verified=False)
+DISABLED = Method(4, "email", shown="old@example.com", disabled_reason="No such person here.")
 
 
 def bob(*methods, rules=(), **fields):
@@ -67,7 +67,7 @@ def test_nobody_to_tell_says_what_to_do():
     planned, reasons = plan(bob(UNVERIFIED), urgency="high", now=NOW)
     assert planned == []
     assert reasons[-1] == (
-        "Bob has no verified contact method. Add one under Contact methods in their profile and verify it."
+        "Bob has no verified contact method. Add one under Contact methods in their settings and verify it."
     )
 
 
