@@ -152,6 +152,21 @@ def memory_mib(pid):
     return total / 1024
 
 
+def cpu_seconds(session=None, *, database=False):
+    """CPU that the processes of a session have used, or those of the embedded database, in seconds."""
+    parent = int((HOME / "postgres" / "postmaster.pid").read_text().split()[0]) if database else None
+    total = 0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[1]) == parent or int(entry.name) == parent or int(fields[3]) == session:
+                    own = fields[11:13]
+                    ended = fields[13:15] if int(entry.name) in (parent, session) else ()  # of children that are gone
+                    total += sum(int(ticks) for ticks in (*own, *ended))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def machine():
     """One line that says where the figures come from."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()

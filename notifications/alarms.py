@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from accounts.models import Role, User
-from notifications.message import Message, storable
+from notifications.message import Kind, Message, storable
 from notifications.models import Alarm
 from notifications.planning import Page, plan_many
 
@@ -53,7 +53,10 @@ def clear_alarms(keys, *, now):
     """Close the open alarms of these keys. Never raises."""
     try:
         with transaction.atomic():
-            Alarm.objects.filter(key__in=[key[:KEY_LENGTH] for key in keys], cleared_at=None).update(cleared_at=now)
+            wanted = {key[:KEY_LENGTH] for key in keys}
+            # Nearly always none is open, and then hundreds of keys need not be sent.
+            if is_open := wanted.intersection(Alarm.objects.filter(cleared_at=None).values_list("key", flat=True)):
+                Alarm.objects.filter(key__in=is_open, cleared_at=None).update(cleared_at=now)
     except Exception:  # see raise_alarms
         logger.exception("Could not clear the alarms %s", sorted(keys))
 
@@ -103,6 +106,7 @@ def _page_admins(opened, now):
             body=text,
             url=f"{settings.PUBLIC_URL}/",
             urgency="high",
+            kind=Kind.NOTICE,
             thread=f"alarm-{pk}",
             subject=f"[alarm {pk}] {settings.SITE_NAME} needs its admin",
         )

@@ -6,3 +6,13 @@ from django.dispatch import Signal
 # topic: text such as "incident:42"; notification_ids: list of primary keys, all of that topic;
 # state: "failed" or "cancelled"; reason: a sentence; now: when it was noted.
 delivery_ended = Signal()
+
+# Nothing is left to try for a person who was paged: every message of the page ended unsent.
+# topic: text such as "incident:42"; user_id: the person; page_key: the page, for example "incident:42:r0:l1:u5";
+# reason: a sentence; now: when it was noted.
+person_unreached = Signal()
+
+# A report came of what became of a message after it went out.
+# topic: text such as "incident:42"; notification_id: its primary key; state: "delivered", "read", "failed", or
+# "missed" when no report came in time; now: when it was noted.
+receipt_came = Signal()

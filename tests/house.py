@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from django.conf import settings
 from django.db import connection
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +31,8 @@ class House:
             "WATCHBILL_HOME": str(home),
             "DATABASE_URL": urlunsplit(url._replace(path="/" + connection.settings_dict["NAME"])),
             "PUBLIC_URL": self.base_url,
-            "SECRET_KEY": "the tests sign their links with this key, and so do these processes",
+            # The addresses that a test writes are encrypted with its own key.
+            "SECRET_KEY": settings.SECRET_KEY,
             "HTTP_ALLOW_PRIVATE": "127.0.0.1",
             "WATCHBILL_WORKER_ID": "tests",
             **environment,

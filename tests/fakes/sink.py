@@ -8,6 +8,8 @@ import time
 
 from aiohttp import web
 
+from tests.fakes.server import Server, running
+
 
 @dataclasses.dataclass
 class Request:
@@ -17,47 +19,20 @@ class Request:
     at: float
 
 
-class Sink:
-    """Answers 200, or what the path asks for: /410, /429?after=7, /500, /301, /slow?seconds=2, /long?bytes=100000."""
+class Sink(Server):
+    """Answers 200, or what the path asks for: /410, /429?after=7, /500, /301, /slow?seconds=2, /long?bytes=100000.
+
+    /reset closes the connection without an answer, /slowbody?seconds=2 answers at once and drips the body, and /stall
+    waits until `go_on` is set: until then the sender does not know how it went.
+    """
 
     def __init__(self):
         self.requests = []
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        self._ready.wait(10)
+        self.go_on = threading.Event()
+        super().__init__()
 
-    def url(self, path="/"):
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def stop(self):
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    def _run(self):
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._start())
-        self._loop.run_forever()
-
-    async def _start(self):
-        app = web.Application()
+    def routes(self, app):
         app.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        self._ready.set()
-
-    async def _stop(self):
-        await self._runner.cleanup()
-        answering = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in answering:  # slow answers that nobody waits for any more
-            task.cancel()
-        await asyncio.gather(*answering, return_exceptions=True)
 
     async def _answer(self, request):
         body = await request.read()
@@ -65,6 +40,14 @@ class Sink:
         what = request.match_info["path"].split("/")[0]
         if what == "slow":
             await asyncio.sleep(float(request.query.get("seconds", "2")))
+        if what == "stall":
+            while not self.go_on.is_set():  # noqa: ASYNC110 - it is set by another thread
+                await asyncio.sleep(0.02)
+        if what == "reset":
+            request.transport.abort()
+            return web.Response()
+        if what == "slowbody":
+            return await self._drip(request, float(request.query.get("seconds", "2")))
         if what == "long":
             return web.Response(body=b"x" * int(request.query["bytes"]))
         headers = {}
@@ -76,12 +59,17 @@ class Sink:
             return web.Response(status=int(what), headers=headers, text="as you wish")
         return web.json_response({"ok": True}, headers={"Set-Cookie": "seen=1"})
 
+    async def _drip(self, request, seconds):
+        answer = web.StreamResponse(headers={"Content-Length": "1000"})
+        await answer.prepare(request)
+        until = time.monotonic() + seconds
+        with contextlib.suppress(ConnectionResetError):  # the reader has had enough
+            while time.monotonic() < until:
+                await answer.write(b"x")
+                await asyncio.sleep(0.1)
+        return answer
 
-@contextlib.contextmanager
+
 def sink():
     """Run a sink for the length of a block."""
-    server = Sink()
-    try:
-        yield server
-    finally:
-        server.stop()
+    return running(Sink())

@@ -9,7 +9,7 @@ from django.dispatch import receiver
 
 from core.models import Counter
 from incidents.models import TimelineEntry
-from notifications import outbox, sending
+from notifications import outbox, results, sending
 from notifications.channels.base import Channel
 from notifications.models import Alarm, Attempt, Notification, channels
 from notifications.signals import delivery_ended
@@ -48,7 +48,13 @@ def test_a_due_page_is_sent_and_noted(bob, sink):
     (row,) = page(bob)
     outbox.deliver(now=after(seconds=1))
     row.refresh_from_db()
-    assert (row.state, row.sent_at, row.due_at, row.attempts, row.reason) == ("sent", after(seconds=1), None, 1, "")
+    assert (row.state, row.sent_at, row.due_at, row.attempts, row.reason) == (
+        "delivered",
+        after(seconds=1),
+        None,
+        1,
+        "",
+    )
     attempt = Attempt.objects.get()
     assert (attempt.number, attempt.ok, attempt.started_at, attempt.finished_at) == (
         1,
@@ -78,7 +84,7 @@ def test_many_pages_go_out_in_one_call(bob, sink):
     outbox.plan_many(pages, now=NOW)
     outbox.deliver(now=NOW)
     assert len(sink.requests) == 450
-    assert Notification.objects.filter(state="sent").count() == 450
+    assert Notification.objects.filter(state="delivered").count() == 450
     assert Attempt.objects.filter(ok=True).count() == 450
 
 
@@ -97,7 +103,7 @@ def test_a_slow_host_holds_up_neither_results_nor_the_next_claim(alice, bob, sin
 
     outbox.deliver(clock=clock_in_main_thread(clock))
     assert seen and seen[0] < 1.5
-    assert set(states("slow")) == {"sent"}
+    assert set(states("slow")) == {"delivered"}
 
 
 def clock_in_main_thread(clock):
@@ -116,7 +122,8 @@ def test_a_broken_receiver_is_tried_after_5_10_and_20_seconds_and_then_given_up(
     for delay in (5, 10, 20):
         outbox.deliver(now=at)
         row.refresh_from_db()
-        assert (row.state, row.due_at) == ("pending", at + datetime.timedelta(seconds=delay))
+        waits = (row.due_at - at).total_seconds()
+        assert row.state == "pending" and delay <= waits <= 1.2 * delay
         assert "answered 500" in row.reason
         outbox.deliver(now=row.due_at - datetime.timedelta(seconds=1))
         at = row.due_at
@@ -136,7 +143,7 @@ def test_every_try_carries_the_same_id_and_link(bob, sink):
     make_method(bob, address=sink.url("/500"))
     page(bob)
     outbox.deliver(now=NOW)
-    outbox.deliver(now=after(seconds=5))
+    outbox.deliver(now=after(seconds=6))
     first, second = sink.requests
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert first.headers["webhook-timestamp"] != second.headers["webhook-timestamp"]
@@ -149,7 +156,7 @@ def test_a_busy_receiver_says_when_to_come_back_within_reason(bob, sink, asked, 
     (row,) = page(bob)
     outbox.deliver(now=NOW)
     row.refresh_from_db()
-    assert (row.state, row.due_at) == ("pending", after(seconds=seconds))
+    assert row.state == "pending" and after(seconds=seconds) <= row.due_at <= after(seconds=1.2 * seconds)
 
 
 def test_an_address_that_is_gone_is_disabled(bob, sink):
@@ -188,7 +195,7 @@ def test_a_channel_that_breaks_is_tried_again_and_stops_nothing_else(alice, bob,
     page(alice)
     outbox.deliver(now=NOW)
     row.refresh_from_db()
-    assert states() == ["pending", "sent"]
+    assert states() == ["pending", "delivered"]
     assert row.reason == "The channel Broken broke: KeyError. The log has the details."
 
 
@@ -221,10 +228,9 @@ def test_when_nothing_reaches_a_person_an_alarm_pages_the_admins(admin, bob, sin
     make_method(bob, "email", "not an address")
     page(bob)
     outbox.deliver(now=NOW)
-    alarm = Alarm.objects.get()
-    assert alarm.key == f"unreachable:incident:42:{bob.pk}"
+    alarm = Alarm.objects.get(key=f"unreachable:incident:42:{bob.pk}")
     assert alarm.text.startswith("No channel could reach Bob about “Checkout errors” (incident:42).")
-    assert states(f"alarm:{alarm.pk}") == ["sent"]
+    assert states(f"alarm:{alarm.pk}") == ["delivered"]
     assert b"No channel could reach Bob" in next(r for r in sink.requests if r.path == "/admin").body
 
 
@@ -232,7 +238,7 @@ def test_an_alarm_keeps_the_secret_part_of_a_web_address(bob, sink, caplog):
     make_method(bob, address=sink.url("/410?token=SECRET"))
     page(bob)
     outbox.deliver(now=NOW)
-    text = Alarm.objects.get().text
+    text = Alarm.objects.get(key__startswith="unreachable:").text
     assert "webhook http://127.0.0.1/…: " in text
     assert "SECRET" not in text + caplog.text
 
@@ -262,7 +268,7 @@ def test_an_earlier_page_that_arrived_does_not_excuse_the_next(bob, sink):
     method.save()
     page(bob, number=2, is_repeat=True)
     outbox.deliver(now=NOW)
-    assert Alarm.objects.count() == 1
+    assert Alarm.objects.filter(key__startswith="unreachable:").count() == 1
 
 
 def test_a_page_that_arrives_closes_the_alarm(bob, sink):
@@ -273,7 +279,7 @@ def test_a_page_that_arrives_closes_the_alarm(bob, sink):
     make_method(bob, address=sink.url())
     page(bob, number=2)
     outbox.deliver(now=after(minutes=1))
-    assert Alarm.objects.get().cleared_at == after(minutes=1)
+    assert {alarm.cleared_at for alarm in Alarm.objects.all()} == {after(minutes=1)}
 
 
 def test_an_alarm_that_reaches_no_admin_raises_no_other(admin, bob, sink):
@@ -281,7 +287,11 @@ def test_an_alarm_that_reaches_no_admin_raises_no_other(admin, bob, sink):
     make_method(bob, address=sink.url("/410"))
     page(bob)
     outbox.deliver(now=NOW)
-    assert Alarm.objects.count() == 1
+    assert [alarm.key.partition(":")[0] for alarm in Alarm.objects.order_by("key")] == [
+        "no-address",
+        "no-address",
+        "unreachable",
+    ]
     assert set(Notification.objects.values_list("state", flat=True)) == {"failed"}
 
 
@@ -311,7 +321,7 @@ def test_settling_cancels_what_is_pending_and_acknowledges_what_was_read(alice, 
     outbox.settle(["incident:42"], by=bob, reason="Bob acknowledged.", now=after(minutes=1))
     hers = Notification.objects.get(user=alice)
     his, later = Notification.objects.filter(user=bob).order_by("planned_at")
-    assert (hers.state, hers.acknowledged_at) == ("sent", None)
+    assert (hers.state, hers.acknowledged_at) == ("delivered", None)
     assert (his.state, his.acknowledged_at, his.reason) == ("acknowledged", after(minutes=1), "")
     assert (later.state, later.due_at, later.reason) == ("cancelled", None, "Bob acknowledged.")
     outbox.deliver(now=after(minutes=6))
@@ -339,7 +349,7 @@ def test_settling_is_one_statement(bob, django_assert_num_queries):
         outbox.settle([f"incident:{number}" for number in range(20)], by=bob, reason="Merged.", now=NOW)
 
 
-@pytest.mark.parametrize("path, state, reason", [("/", "sent", ""), ("/500", "cancelled", "Bob acknowledged.")])
+@pytest.mark.parametrize("path, state, reason", [("/", "delivered", ""), ("/500", "cancelled", "Bob acknowledged.")])
 def test_a_page_settled_while_it_is_sent_is_never_tried_again(bob, sink, path, state, reason, news):
     make_method(bob, address=sink.url(path))
     (row,) = page(bob)
@@ -381,20 +391,20 @@ def test_pages_that_wait_in_a_worker_are_not_sent_after_an_acknowledgement(bob, 
         return NOW
 
     outbox.deliver(clock=clock_in_main_thread(clock))
-    assert len(sink.requests) == sending.LANE_THREADS
+    assert len(sink.requests) == sending.LANE_COROUTINES
     cancelled = Notification.objects.filter(state="cancelled")
     assert set(cancelled.values_list("reason", "attempts", "due_at", "lease_token")) == {
         ("Bob acknowledged.", 0, None, None)
     }
-    assert cancelled.count() == 40 - sending.LANE_THREADS
-    assert Notification.objects.filter(state="sent").count() == sending.LANE_THREADS
-    assert Attempt.objects.count() == sending.LANE_THREADS
+    assert cancelled.count() == 40 - sending.LANE_COROUTINES
+    assert Notification.objects.filter(state="delivered").count() == sending.LANE_COROUTINES
+    assert Attempt.objects.count() == sending.LANE_COROUTINES
 
 
 def finish(claimed, now):
     """Send claimed rows and note the results, as the worker that claimed them does."""
-    jobs = outbox._prepare(claimed, now)
-    outbox._record([outbox._after(sending.send(job, lambda: now)) for job in jobs], now=now)
+    found = outbox._prepare(claimed, now)
+    results.record([results.after(sending.send(job, lambda: now)) for job in found], now=now)
 
 
 # --- leases -----------------------------------------------------------------------------------------------------
@@ -410,18 +420,19 @@ def test_a_claimed_page_is_not_claimed_again(bob):
 
 
 def test_a_dead_workers_page_is_sent_again_and_says_so(bob, sink):
-    make_method(bob, address=sink.url())
+    method = make_method(bob, address=sink.url())
     (row,) = page(bob)
     slept = outbox.claim(NOW)
     outbox.deliver(now=after(seconds=60))
     assert b"You may have received this page before" in sink.requests[0].body
     row.refresh_from_db()
-    assert (row.state, row.is_possible_repeat, row.attempts, row.sent_at) == ("sent", True, 2, after(seconds=60))
+    assert (row.state, row.is_possible_repeat, row.attempts, row.sent_at) == ("delivered", True, 2, after(seconds=60))
     # The first worker wakes up and reports a failure: too late to change anything.
-    slept[0].address = sink.url("/410")
+    method.address = sink.url("/410")
+    method.save()
     finish(slept, after(seconds=90))
     row.refresh_from_db()
-    assert (row.state, row.sent_at) == ("sent", after(seconds=60))
+    assert (row.state, row.sent_at) == ("delivered", after(seconds=60))
     assert [attempt.ok for attempt in row.tries.all()] == [False, True]
     assert counted("notifications_sent_total") == {'channel="webhook",status="sent"': 1}
     assert not Alarm.objects.exists()
@@ -438,7 +449,7 @@ def test_a_late_result_does_not_touch_the_page_that_another_worker_holds(bob, si
     assert (row.state, row.lease_token) == ("sending", awake[0].lease_token)
     finish(awake, after(seconds=62))
     row.refresh_from_db()
-    assert (row.state, row.sent_at) == ("sent", after(seconds=62))
+    assert (row.state, row.sent_at) == ("delivered", after(seconds=62))
 
 
 def test_a_page_that_stops_its_worker_each_time_is_given_up(bob, news):
@@ -573,5 +584,5 @@ def test_a_storm_of_alarms_pages_the_admins_only_so_often(admin, sink):
         make_method(person, address=sink.url("/410"))
         page(person, topic=f"incident:{number}")
     outbox.deliver(now=NOW)
-    assert Alarm.objects.count() == 15
+    assert Alarm.objects.filter(key__startswith="unreachable:").count() == 15
     assert Notification.objects.filter(topic__startswith="alarm:").count() <= 10
