@@ -2,8 +2,8 @@
 
 import re
 import smtplib
-from urllib.parse import urlsplit
 
+import css_inline
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail import BadHeaderError, EmailMultiAlternatives, get_connection
@@ -12,14 +12,35 @@ from django.core.validators import validate_email
 from django.template.loader import render_to_string
 
 from core.errors import SendError
-from notifications.channels.base import Channel, DeadAddress
+from notifications import envelope
+from notifications.channels.base import Channel, DeadAddress, Limit
+from notifications.message import CHANGES, Kind
 
 LINE_BREAK = re.compile(r"[\r\n]")
+# Mail programs drop style sheets, so the styles go into the elements; only what is for dark mode stays a sheet.
+INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
+# White text on each of these has a contrast of 4.5:1 or more.
+SEVERITIES = {"critical": "#b42318", "high": "#b54708", "medium": "#7a5c00", "low": "#2f5fc4", "info": "#475467"}
+LOOKS = {
+    Kind.ACKNOWLEDGED: ("ACKNOWLEDGED", "#2f5fc4"),
+    Kind.RESOLVED: ("RESOLVED", "#18704a"),
+    Kind.UPDATE: ("UPDATE", "#475467"),
+    Kind.HANDOFF: ("HANDOFF", "#475467"),
+    Kind.TEST: ("TEST", "#475467"),
+    Kind.VERIFICATION: ("VERIFICATION", "#475467"),
+}
 
 
 class Email(Channel):
     kind, label = "email", "Email"
     address_help = "An email address, for example alice@example.com"
+    is_for_teams = True
+    per_provider = Limit(600, 60)  # what a relay of one's own takes, and most services for hire
+    per_address = Limit(30, 60)  # a mailbox that gets more in a minute puts them aside as a flood
+
+    def preview(self, outgoing):
+        mail = compose("alice@example.com", outgoing)
+        return {"Subject": mail.subject, "Text": mail.body}
 
     def problem_with(self, address):
         try:
@@ -68,31 +89,45 @@ class Email(Channel):
 def compose(address, outgoing):
     """The mail: text first, then HTML, in the thread of its incident."""
     message = outgoing.message
-    domain = urlsplit(settings.PUBLIC_URL).hostname
     headers = {
-        "Message-ID": f"<{outgoing.uuid}@{domain}>",
+        "Message-ID": envelope.message_id(outgoing.uuid),
         "Auto-Submitted": "auto-generated",
+        "From": settings.DEFAULT_FROM_EMAIL,
     }
     if message.thread:
         # A root that was never sent: readers then show all mails of an incident as one thread, whichever came first.
-        root = f"<{message.thread}@{domain}>"
+        root = f"<{message.thread}@{envelope.domain()}>"
         headers |= {"References": root, "In-Reply-To": root}
-    if message.urgency == "high":
+    if message.urgency == "high" and message.kind not in CHANGES:
         headers["X-Priority"] = "1"
+    context = {"message": message, "outgoing": outgoing, "site_name": settings.SITE_NAME}
+    context["word"], context["colour"] = look(message)
+    if message.kind in CHANGES:  # never on a page; mail.py says why
+        context["unsubscribe_url"] = url = envelope.updates_url(outgoing.uuid)
+        headers |= {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
     subject = message.subject or message.title
     for value in (subject, address, *headers.values()):
         if LINE_BREAK.search(value):
             raise SendError("The mail has a line break in a header. Take it out of the title.", permanent=True)
-    context = {"message": message, "outgoing": outgoing, "site_name": settings.SITE_NAME}
     mail = EmailMultiAlternatives(
         subject=subject,
-        body=render_to_string("notifications/page.txt", context),
-        from_email=settings.DEFAULT_FROM_EMAIL,
+        body=render_to_string("notifications/mail.txt", context),
+        from_email=envelope.sender(outgoing.uuid) or settings.DEFAULT_FROM_EMAIL,  # of the envelope
         to=[address],
         headers=headers,
     )
-    mail.attach_alternative(render_to_string("notifications/page.html", context), "text/html")
+    name = "mail_verification" if message.kind == Kind.VERIFICATION else "mail"
+    mail.attach_alternative(INLINER.inline(render_to_string(f"notifications/{name}.html", context)), "text/html")
     return mail
+
+
+def look(message):
+    """(word, colour) of a message: how bad it is, or what it tells. The colour only repeats the word."""
+    if message.kind in LOOKS:
+        return LOOKS[message.kind]
+    if message.severity in SEVERITIES:
+        return message.severity.upper(), SEVERITIES[message.severity]
+    return ("HIGH URGENCY", "#b42318") if message.urgency == "high" else ("", "#3b6fd4")
 
 
 def _says_no_such_mailbox(code, answer):

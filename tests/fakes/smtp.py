@@ -21,6 +21,7 @@ class MailServer:
     def __init__(self):
         self.mails = []  # email.message.EmailMessage
         self.recipients = []
+        self.senders = []  # of the envelopes
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address.startswith("gone@"):
@@ -35,6 +36,7 @@ class MailServer:
             return "552 5.2.2 Too much"
         self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
         self.recipients += envelope.rcpt_tos
+        self.senders.append(envelope.mail_from)
         return "250 Taken"
 
 

@@ -9,9 +9,10 @@ import uuid
 import pytest
 
 from core.errors import SendError
-from notifications import outbox
+from notifications import envelope, outbox
 from notifications.channels.base import DeadAddress, Outgoing
 from notifications.channels.email import Email
+from notifications.message import CHANGES, Kind
 from tests.notifications.conftest import NOW, after, make_message, make_method, page
 
 UUID = uuid.UUID("5b0a6f0e-0000-4000-8000-000000000001")
@@ -92,6 +93,77 @@ def test_text_is_plain_and_html_is_escaped(smtp):
     assert "<b>a & b</b>" in text
     assert "&lt;b&gt;a &amp; b&lt;/b&gt;" in html
     assert "x &lt; y<br>z" in html
+
+
+@pytest.mark.parametrize(
+    "fields, word",
+    [
+        ({"severity": "critical"}, "CRITICAL"),
+        ({"severity": "low"}, "LOW"),
+        ({"severity": ""}, "HIGH URGENCY"),
+        ({"kind": Kind.RESOLVED, "severity": "critical"}, "RESOLVED"),
+        ({"kind": Kind.ACKNOWLEDGED}, "ACKNOWLEDGED"),
+        ({"kind": Kind.TEST}, "TEST"),
+    ],
+)
+def test_what_the_colour_says_is_also_a_word(smtp, fields, word):
+    Email().send("alice@example.com", change(message=make_message(**fields)))
+    text, html = parts(smtp.mails[0])
+    assert f"\n{word}\n" in text.replace("\r", "")
+    assert f">{word}</span>" in html
+
+
+def test_styles_are_in_the_elements_and_only_those_of_dark_mode_in_a_sheet(smtp):
+    Email().send("alice@example.com", OUTGOING)
+    _, html = parts(smtp.mails[0])
+    sheet = html.partition("<style>")[2].partition("</style>")[0]
+    assert sheet.strip().startswith("@media (prefers-color-scheme: dark)")
+    assert 'class="title" style="' in html
+    assert len(html) < 20_000
+
+
+def test_a_code_is_easy_to_read(smtp):
+    message = make_message(kind=Kind.VERIFICATION, title="Your code is 482915", data={"code": "482915"})
+    Email().send("alice@example.com", change(message=message, links=()))
+    _, html = parts(smtp.mails[0])
+    assert ">482915</td>" in html
+    assert "font-size: 36px" in html.partition('class="code"')[2][:200]
+
+
+@pytest.mark.parametrize("kind", [Kind.UPDATE, Kind.ACKNOWLEDGED, Kind.RESOLVED])
+def test_mail_about_a_change_can_be_turned_off_by_one_click(smtp, kind):
+    Email().send("alice@example.com", change(message=make_message(kind=kind)))
+    (mail,) = smtp.mails
+    url = mail["List-Unsubscribe"].strip(" <>")
+    assert url.startswith("https://oncall.example.com/mail/updates/")
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert mail["X-Priority"] is None
+    for part in parts(mail):
+        assert url in part
+
+
+@pytest.mark.parametrize("kind", sorted(set(Kind) - CHANGES))
+def test_a_page_cannot_be_turned_off_by_one_click(smtp, kind):
+    Email().send("alice@example.com", change(message=make_message(kind=kind)))
+    (mail,) = smtp.mails
+    assert mail["List-Unsubscribe"] is mail["List-Unsubscribe-Post"] is None
+    assert "/mail/updates/" not in "".join(parts(mail))
+
+
+def test_a_mail_that_comes_back_has_an_address_of_its_own(smtp, settings):
+    settings.BOUNCE_ADDRESS = "bounces@example.com"
+    Email().send("alice@example.com", OUTGOING)
+    (sender,) = smtp.senders
+    assert sender.startswith("bounces+")
+    assert sender.endswith("@example.com")
+    assert len(sender.partition("@")[0]) <= 64
+    assert envelope.message_id_of(f"To: <{sender.upper()}>") == smtp.mails[0]["Message-ID"]
+    assert smtp.mails[0]["From"] == "Watchbill <pager@example.com>"
+
+
+def test_without_a_bounce_address_mails_come_back_to_the_sender(smtp):
+    Email().send("alice@example.com", OUTGOING)
+    assert smtp.senders == ["pager@example.com"]
 
 
 @pytest.mark.parametrize("field", ["subject", "thread"])
