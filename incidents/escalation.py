@@ -10,8 +10,11 @@ import logging
 from django.db import connection, transaction
 
 from core import counters, due
+from core.announce import announce
 from incidents import messages, steps, timeline
 from incidents.models import Incident
+from incidents.priorities import target_seconds
+from incidents.signals import incidents_escalated
 from notifications import alarms, outbox
 from oncall import chain
 
@@ -72,14 +75,25 @@ def take(incident, step, *, now):
 
 
 def page_many(taken, callers, *, now, via="system", by=None):
-    """Write the pages, timeline entries and alarms of `[(incident, step)]` that were taken."""
+    """Write the pages, timeline entries and alarms of `[(incident, step)]` that were taken. Return the entries."""
     pages, owners = [], []
     for incident, step in taken:
-        message = messages.page(incident, step)
+        key = step_key(incident, step.round, step.level)
+        first = step.round == 0 and step.level == first_level(incident)
+        message = messages.page(incident, step, event="triggered" if first else "escalated", by=by, via=via)
         for person in step.pages:
-            key = f"{incident.topic}:r{step.round}:l{step.level}"
-            first = step.round == 0 and step.level == first_level(incident)
-            pages.append(outbox.Page(key, incident.topic, person.user_id, message, is_repeat=not first))
+            pages.append(
+                outbox.Page(
+                    key,
+                    incident.topic,
+                    person.user_id,
+                    message,
+                    is_repeat=not first,
+                    share=incident.share,
+                    level=step.level,
+                    target_seconds=target_seconds(incident.priority),
+                )
+            )
             owners.append(incident.pk)
     outcomes, escalated = {}, {}
     for number, outcome in zip(owners, outbox.plan_many(pages, now=now, reaches=callers.reaches), strict=True):
@@ -106,6 +120,12 @@ def page_many(taken, callers, *, now, via="system", by=None):
     counters.add_many(escalated)
     # Whoever could not be reached before is reached now.
     alarms.clear_alarms([_alarm_key(incident) for incident, step in taken if step.pages and not step.alarm], now=now)
+    return entries
+
+
+def step_key(incident, round, level):
+    """Names the pages of one escalation step."""
+    return f"{incident.topic}:r{round}:l{level}"
 
 
 def page_person(incident, user, *, key, now, via, by):
@@ -113,7 +133,13 @@ def page_person(incident, user, *, key, now, via, by):
     person = steps.Candidate(user.pk, str(user), "named by hand")
     step = steps.Step(incident.escalation_round, incident.escalation_level, (person,), (), None)
     page = outbox.Page(
-        f"{incident.topic}:{key}", incident.topic, user.pk, messages.page(incident, step), is_repeat=False
+        f"{incident.topic}:{key}",
+        incident.topic,
+        user.pk,
+        messages.page(incident, step, event="reassigned", by=by, via=via),
+        share=incident.share,
+        level=step.level,
+        target_seconds=target_seconds(incident.priority),
     )
     (outcome,) = outbox.plan_many([page], now=now)
     if outcome.is_reachable:
@@ -212,7 +238,8 @@ def _advance(incidents, *, now):
         take(incident, step, now=now)
         taken.append((incident, step))
     save_many(incidents)
-    page_many(taken, callers, now=now)
+    entries = page_many(taken, callers, now=now)
+    announce(incidents_escalated, entries=entries, now=now)
     alarms.clear_alarms([f"escalation-failed:{incident.pk}" for incident in incidents], now=now)
     return len(taken)
 

@@ -50,7 +50,7 @@ def trigger_many(new, *, now):
                 title=one.title,
                 description=one.description,
                 service=one.service,
-                team_id=one.service.team_id,
+                team=one.service.team,
                 severity=one.severity,
                 priority=priority,
                 urgency=urgency_of(priority),
@@ -123,6 +123,7 @@ def acknowledge(number, *, by, now, via="web"):
         if by:  # two people tapped the button at once: what this one was sent counts as answered
             outbox.settle([incident.topic], by=by, reason="acknowledged", now=now)
         return incident
+    previous = {"status": incident.status}
     incident.status = states.after("acknowledge", incident.status)
     incident.acknowledged_at = now
     incident.acknowledged_by = incident.assignee = by
@@ -132,7 +133,7 @@ def acknowledge(number, *, by, now, via="web"):
     timeline.record(incident, "acknowledged", text, at=now, by=by, via=via)
     outbox.settle([incident.topic], by=by, reason=f"acknowledged by {by or 'the source'}", now=now)
     escalation.quiet(incident, now=now)
-    announce(incident_changed, incident=incident, verb="acknowledge", by=by, now=now)
+    _announce(incident, "acknowledge", text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 
@@ -150,10 +151,12 @@ def remediate(number, *, by, now, via="web"):
 
 def _move(number, verb, kind, text, *, by, now, via):
     incident = locked(number)
+    previous = {"status": incident.status}
     incident.status = states.after(verb, incident.status)
     incident.save(update_fields=["status"])
-    timeline.record(incident, kind, f"{text} by {by or 'the system'}.", at=now, by=by, via=via)
-    announce(incident_changed, incident=incident, verb=verb, by=by, now=now)
+    text = f"{text} by {by or 'the system'}."
+    timeline.record(incident, kind, text, at=now, by=by, via=via)
+    _announce(incident, verb, text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 
@@ -164,6 +167,7 @@ def resolve(number, *, by, now, via="web", note=""):
     Its firing alerts end with it (a listener above does that), so a new event opens new work.
     """
     incident = locked(number)
+    previous = {"status": incident.status}
     incident.status = states.after("resolve", incident.status)
     incident.resolved_at = now
     incident.resolved_by = by
@@ -171,11 +175,11 @@ def resolve(number, *, by, now, via="web", note=""):
     incident.next_escalation_at = None
     incident.save(update_fields=["status", "resolved_at", "resolved_by", "resolution_note", "next_escalation_at"])
     who = by or ("the source: its last alert stopped firing" if via == "source" else "the system")
-    text = f"Resolved by {who}."
-    timeline.record(incident, "resolved", f"{text} {incident.resolution_note}".strip(), at=now, by=by, via=via)
+    text = f"Resolved by {who}. {incident.resolution_note}".strip()
+    timeline.record(incident, "resolved", text, at=now, by=by, via=via)
     outbox.settle([incident.topic], by=by, reason="the incident was resolved", now=now)
     escalation.quiet(incident, now=now)
-    announce(incident_changed, incident=incident, verb="resolve", by=by, now=now)
+    _announce(incident, "resolve", text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 
@@ -183,11 +187,13 @@ def resolve(number, *, by, now, via="web", note=""):
 def close(number, *, by, now, via="web"):
     """Put a resolved incident away. Raises IllegalMove unless it is resolved."""
     incident = locked(number)
+    previous = {"status": incident.status}
     incident.status = states.after("close", incident.status)
     incident.closed_at = now
     incident.save(update_fields=["status", "closed_at"])
-    timeline.record(incident, "closed", f"Closed by {by or 'the system'}.", at=now, by=by, via=via)
-    announce(incident_changed, incident=incident, verb="close", by=by, now=now)
+    text = f"Closed by {by or 'the system'}."
+    timeline.record(incident, "closed", text, at=now, by=by, via=via)
+    _announce(incident, "close", text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 
@@ -207,13 +213,15 @@ def escalate(number, *, by, now, via="web"):
             f"{step.reasons[-1]} There is no further level to call. Reassign the incident to somebody instead.",
             code="no_further_level",
         )
+    previous = {"escalation_level": incident.escalation_level}
     escalation.take(incident, step, now=now)
     if incident.status != states.TRIGGERED:
         incident.next_escalation_at = None  # somebody has it: one more call, no further steps by themselves
     incident.save(update_fields=["escalation_round", "escalation_level", "next_escalation_at"])
     timeline.record(incident, "escalated", f"Escalated by {by or 'the system'}.", at=now, by=by, via=via)
-    escalation.page_many([(incident, step)], callers, now=now, via=via, by=by)
-    announce(incident_changed, incident=incident, verb="escalate", by=by, now=now)
+    (entry,) = escalation.page_many([(incident, step)], callers, now=now, via=via, by=by)
+    text = f"Escalated by {by or 'the system'}. {entry.text}"
+    _announce(incident, "escalate", text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 
@@ -230,12 +238,14 @@ def reassign(number, *, to, by, now, via="web"):
         raise DomainError(f"{to} is deactivated. Choose somebody who is active.")
     if not may(to, "respond"):
         raise DomainError(f"{to} may only look at incidents. Choose a responder, or change the role of {to} first.")
+    previous = {"assignee": str(incident.assignee) if incident.assignee else None}
     incident.assignee = to
     incident.page_number += 1
     incident.save(update_fields=["assignee", "page_number"])
-    timeline.record(incident, "reassigned", f"Reassigned to {to} by {by or 'the system'}.", at=now, by=by, via=via)
+    text = f"Reassigned to {to} by {by or 'the system'}."
+    timeline.record(incident, "reassigned", text, at=now, by=by, via=via)
     escalation.page_person(incident, to, key=f"reassign{incident.page_number}", now=now, via=via, by=by)
-    announce(incident_changed, incident=incident, verb="reassign", by=by, now=now)
+    _announce(incident, "reassign", text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 
@@ -247,7 +257,7 @@ def add_note(number, *, text, by, now, via="web"):
         raise DomainError("The note is empty. Write what the others should know.")
     incident = locked(number)
     timeline.record(incident, "note", text[:20000], at=now, by=by, via=via)
-    announce(incident_changed, incident=incident, verb="note", by=by, now=now)
+    _announce(incident, "note", text=text[:20000], previous={}, by=by, now=now, via=via)
     return incident
 
 
@@ -267,6 +277,7 @@ def edit(number, *, by, now, via="web", **changes):
     changed = [name for name, value in changes.items() if getattr(incident, name) != value]
     if not changed:
         return incident
+    previous = {name: getattr(incident, name) for name in changed if name != "description"}  # that may be a book
     for name in changed:
         setattr(incident, name, changes[name])
     incident.urgency = urgency_of(incident.priority)
@@ -274,6 +285,11 @@ def edit(number, *, by, now, via="web", **changes):
     what = ", ".join(
         f"priority is {incident.priority}" if name == "priority" else f"{name} changed" for name in changed
     )
-    timeline.record(incident, "edited", f"Edited by {by or 'the system'}: {what}.", at=now, by=by, via=via)
-    announce(incident_changed, incident=incident, verb="edit", by=by, now=now)
+    text = f"Edited by {by or 'the system'}: {what}."
+    timeline.record(incident, "edited", text, at=now, by=by, via=via)
+    _announce(incident, "edit", text=text, previous=previous, by=by, now=now, via=via)
     return incident
+
+
+def _announce(incident, verb, *, text, previous, by, now, via):
+    announce(incident_changed, incident=incident, verb=verb, by=by, via=via, text=text, previous=previous, now=now)

@@ -1,6 +1,7 @@
 """Incidents and their timeline."""
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -8,6 +9,7 @@ from django.utils import timezone
 from accounts.models import Team
 from catalog.models import Service
 from incidents import states
+from notifications.models import Destination
 
 
 class Severity(models.TextChoices):
@@ -24,6 +26,10 @@ class Priority(models.TextChoices):
     P3 = "P3"
     P4 = "P4"
     P5 = "P5"
+
+
+def all_events():
+    return ["triggered", "acknowledged", "escalated", "reassigned", "changed", "resolved"]
 
 
 class IncidentQuerySet(models.QuerySet):
@@ -102,6 +108,11 @@ class Incident(models.Model):
         return f"incident:{self.number}"
 
     @property
+    def share(self):
+        """Whose turn its messages use: no service waits behind another's storm."""
+        return f"service:{self.service_id}"
+
+    @property
     def is_open(self):
         return self.status in states.OPEN
 
@@ -125,3 +136,56 @@ class TimelineEntry(models.Model):
 
     def __str__(self):
         return f"#{self.incident_id} {self.kind}"
+
+
+class Subscription(models.Model):
+    """A destination that is told of the incidents of a team, or of one service, from a severity on."""
+
+    class Event(models.TextChoices):
+        TRIGGERED = "triggered", "Triggered"
+        ACKNOWLEDGED = "acknowledged", "Acknowledged"
+        ESCALATED = "escalated", "Escalated"
+        REASSIGNED = "reassigned", "Reassigned"
+        CHANGED = "changed", "Title, priority or status changed"
+        NOTE = "note", "Note added"
+        RESOLVED = "resolved", "Resolved"
+
+    destination = models.ForeignKey(Destination, on_delete=models.CASCADE, related_name="subscriptions")
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="subscriptions")
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, null=True, blank=True, related_name="subscriptions")
+    events = ArrayField(
+        models.CharField(max_length=20, choices=Event.choices),
+        default=all_events,
+        help_text="What it is told of.",
+    )
+    minimum_severity = models.CharField(
+        max_length=10, choices=Severity.choices, default=Severity.INFO, help_text="Nothing below it is told."
+    )
+    opens_channel = models.BooleanField(
+        "opens a channel",
+        default=False,
+        help_text="Slack only: each incident gets a channel of its own, in which its responders are invited.",
+    )
+
+    class Meta:
+        ordering = ["destination", "id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(team__isnull=True) ^ Q(service__isnull=True),
+                name="subscription_is_of_a_team_or_a_service",
+                violation_error_message="Choose a team or a service, not both.",
+            ),
+            models.UniqueConstraint(
+                fields=["destination", "team"],
+                name="one_subscription_per_destination_and_team",
+                violation_error_message="This destination is told of this team already.",
+            ),
+            models.UniqueConstraint(
+                fields=["destination", "service"],
+                name="one_subscription_per_destination_and_service",
+                violation_error_message="This destination is told of this service already.",
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.destination}: {self.team or self.service} from {self.minimum_severity}"

@@ -28,8 +28,9 @@ from core.errors import DomainError
 from incidents import escalation, figures, lifecycle, live, states
 from incidents.models import Incident, Severity
 from incidents.priorities import target_seconds
-from notifications.message import storable
+from notifications.message import CALLS, storable
 from notifications.models import Alarm, Notification, channels
+from notifications.providers import names_of
 
 logger = logging.getLogger(__name__)
 
@@ -181,9 +182,16 @@ def _entries(found, *, everything):
 
 
 def _pages(found):
-    pages = list(Notification.objects.filter(topic=found.topic).select_related("user").order_by("-id")[:LAST_PAGES])
+    pages = list(
+        Notification.objects.filter(topic=found.topic)
+        .select_related("user", "destination")
+        .order_by("-id")[:LAST_PAGES]
+    )
+    providers = names_of({page.provider for page in pages})
     for page in pages:
         page.channel_label = _channel(page.channel)
+        page.provider_name = providers.get(page.provider, "")
+        page.what = "Page" if page.kind in CALLS else "News"
     return pages
 
 

@@ -1,4 +1,4 @@
-"""Signed links in messages: one tap, no sign-in, once.
+"""Signed links in messages: one tap, no sign-in, each verb once.
 
 A link carries the notification's uuid, a verb, and a MAC over both. Whether it is expired or used is in the row. A GET
 shows a page and only a POST acts: mail scanners open every link.
@@ -11,6 +11,7 @@ import hmac
 import uuid
 
 from django.conf import settings
+from django.db import connection
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from core.errors import Gone, NotFound
@@ -30,7 +31,12 @@ def token(notification_uuid, verb):
 
 def url(notification_uuid, verb):
     """The address to put into a message."""
-    return f"{settings.PUBLIC_URL}/l/{token(notification_uuid, verb)}"
+    return address(token(notification_uuid, verb))
+
+
+def address(text):
+    """The address of a token."""
+    return f"{settings.PUBLIC_URL}/l/{text}"
 
 
 def read(text):
@@ -54,25 +60,35 @@ def verb_of(text):
 
 def open_link(text, *, now):
     """Return the notification of a link that may be used. Raises NotFound (forged) or Gone (expired, used)."""
-    notification_uuid, _ = read(text)
+    notification_uuid, verb = read(text)
     notification = Notification.objects.select_related("user").filter(uuid=notification_uuid).first()
     if notification is None:
         raise NotFound(f"The message of this link was deleted. {INSTEAD}", code="forged_link")
-    if notification.link_used_at is not None:
-        used_at = notification.link_used_at.astimezone(datetime.UTC)
-        raise Gone(f"This link was already used, on {used_at:%d %B at %H:%M} UTC. {INSTEAD}", code="used_link")
+    if verb in notification.links_used:
+        raise Gone(f"This link was already used{_used_when(notification)}. {INSTEAD}", code="used_link")
     if notification.link_expires_at is None or notification.link_expires_at <= now:
         raise Gone(f"This link has expired. {INSTEAD}", code="expired_link")
     return notification
 
 
-def use(notification_pk, *, now):
-    """Use the link up. True for the first caller only, and only before it expires."""
-    return bool(
-        Notification.objects.filter(pk=notification_pk, link_used_at=None, link_expires_at__gt=now).update(
-            link_used_at=now
+def _used_when(notification):
+    """When, if it is known: the row keeps the time of its first link only."""
+    if len(notification.links_used) > 1 or notification.link_used_at is None:
+        return ""
+    return f", on {notification.link_used_at.astimezone(datetime.UTC):%d %B at %H:%M} UTC"
+
+
+def use(notification_pk, verb, *, now):
+    """Use the link of a verb up. True for the first caller only, and only before it expires."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {Notification._meta.db_table} SET links_used = links_used || jsonb_build_array(%(verb)s::text), "
+            "link_used_at = coalesce(link_used_at, %(now)s) "
+            "WHERE id = %(pk)s AND NOT links_used @> jsonb_build_array(%(verb)s::text) "
+            "AND link_expires_at > %(now)s",
+            {"pk": notification_pk, "verb": verb, "now": now},
         )
-    )
+        return cursor.rowcount == 1
 
 
 def _forged():

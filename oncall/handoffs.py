@@ -20,7 +20,7 @@ from accounts.models import User
 from core import due
 from core.zones import zone_of
 from notifications import alarms, outbox
-from notifications.message import Message
+from notifications.message import Kind, Message
 from notifications.models import Notification
 from oncall import chain, coverage, lookup, shifts
 from oncall.models import FixedShift, Override, Schedule
@@ -301,6 +301,7 @@ def _message(notice, people, now):
         body=" ".join(lines),
         url=f"{settings.PUBLIC_URL}/schedules/{schedule.slug}",
         urgency="low",
+        kind=Kind.HANDOFF,
     )
 
 

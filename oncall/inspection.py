@@ -17,7 +17,7 @@ from accounts.models import Role, Team, User
 from core import due
 from core.zones import zone_of
 from notifications import alarms, outbox
-from notifications.message import Message
+from notifications.message import Kind, Message
 from notifications.models import Alarm
 from oncall import chain, coverage, reports
 from oncall.models import CalendarImport, CoverageCheck, EscalationPolicy, Schedule, Target
@@ -187,6 +187,7 @@ def _tell(team, problems, now):
         body="\n".join(lines),
         url=_url(problems),
         urgency="low",
+        kind=Kind.NOTICE,
     )
     topic = f"coverage:{team.pk}"  # tomorrow's notice replaces one that is stuck
     key = f"{topic}:{now.astimezone(dt.UTC):%Y-%m-%d}"

@@ -3,7 +3,7 @@
 from django.conf import settings
 
 from core.zones import zone_of
-from notifications.message import Message
+from notifications.message import Kind, Message
 
 
 def asked(request, reader):
@@ -109,6 +109,7 @@ def _message(request, title, body, reader):
         body=body,
         url=f"{settings.PUBLIC_URL}/shifts",
         urgency="low",
+        kind=Kind.NOTICE,
         fields=(("Schedule", request.schedule.name), ("Role", request.get_role_display())),
         thread=f"shift-request-{request.pk}",
         subject=f"Shift of {request.requester} in {request.schedule}"[:250],

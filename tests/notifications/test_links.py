@@ -33,18 +33,30 @@ def test_a_link_is_short_and_the_same_each_time(notification):
 
 
 def test_a_link_works_once(notification):
-    assert links.use(notification.pk, now=NOW)
-    assert not links.use(notification.pk, now=NOW)
+    assert links.use(notification.pk, "acknowledge", now=NOW)
+    assert not links.use(notification.pk, "acknowledge", now=after(minutes=1))
     with pytest.raises(Gone, match="already used, on 04 May at 10:15 UTC.*dashboard") as error:
         links.open_link(links.token(notification.uuid, "acknowledge"), now=NOW)
     assert error.value.code == "used_link"
+
+
+def test_each_verb_works_once(notification):
+    assert links.use(notification.pk, "acknowledge", now=NOW)
+    resolve = links.token(notification.uuid, "resolve")
+    assert links.open_link(resolve, now=NOW) == notification
+    assert links.use(notification.pk, "resolve", now=after(minutes=1))
+    assert not links.use(notification.pk, "resolve", now=after(minutes=1))
+    notification.refresh_from_db()
+    assert (notification.links_used, notification.link_used_at) == (["acknowledge", "resolve"], NOW)
+    with pytest.raises(Gone, match="already used[.] Log in"):  # when this one was used is not known
+        links.open_link(resolve, now=after(minutes=2))
 
 
 def test_a_link_expires(notification):
     with pytest.raises(Gone, match="expired.*Log in") as error:
         links.open_link(links.token(notification.uuid, "acknowledge"), now=after(hours=24))
     assert error.value.code == "expired_link"
-    assert not links.use(notification.pk, now=after(hours=24))
+    assert not links.use(notification.pk, "acknowledge", now=after(hours=24))
 
 
 @pytest.mark.parametrize("text", ["", "x", "ünïcode", "a" * 60, "not base64!", "AAAA" * 400])
