@@ -1,6 +1,7 @@
 from django.urls import path
 
 from incidents import views
+from incidents.replies import slack, telegram, twilio
 from incidents.replies.links import link
 
 urlpatterns = [
@@ -9,4 +10,11 @@ urlpatterns = [
     path("incidents/<int:number>", views.incident, name="incident"),
     path("incidents/<int:number>/do/<slug:verb>", views.act, name="incident-act"),
     path("l/<str:token>", link, name="link"),
+    path("slack/interactive", slack.interactive, name="slack-interactive"),
+    path("slack/commands", slack.commands, name="slack-commands"),
+    path("slack/events", slack.events, name="slack-events"),
+    path("slack/link/<str:token>", slack.link_account, name="slack-link"),
+    path("telegram/webhook", telegram.webhook, name="telegram-webhook"),
+    path("twilio/sms", twilio.text_message, name="twilio-sms"),
+    path("twilio/voice/menu/<str:token>", twilio.voice_menu, name="twilio-voice-menu"),
 ]
