@@ -1,0 +1,1 @@
+"""The pages about messages: a person's settings, and what was sent."""
