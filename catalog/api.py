@@ -7,7 +7,8 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from accounts.api import PersonShape, TeamField, TeamFilter
+from accounts.api import PersonField, PersonShape, TeamField, TeamFilter
+from accounts.models import User
 from catalog import policies
 from catalog.models import Service
 from core.rest import (
@@ -22,6 +23,7 @@ from core.rest import (
     WordsFilter,
     read_query,
 )
+from notifications.api import SendShape, SentShape, tell
 from oncall import lookup, shifts
 from oncall.api import (
     AtQuery,
@@ -32,7 +34,7 @@ from oncall.api import (
     on_call_shown,
     people_shown,
 )
-from oncall.models import EscalationPolicy, Schedule
+from oncall.models import Duty, EscalationPolicy, Schedule
 
 
 class ServiceField(NamedField):
@@ -259,6 +261,49 @@ class OnCallViewSet(Edge, ViewSet):
         _, at = _read(AtQuery, request)
         schedules = [shown for _, shown in _schedules(Schedule.objects.all(), at=at)]
         return Response(EverybodyShape({"at": at, "schedules": schedules}).data)
+
+
+class NotifyShape(SendShape):
+    """A message to one person, or to those on call for a team, a service or a schedule."""
+
+    user = PersonField(queryset=User.objects.all(), required=False)
+    team = TeamField(required=False)
+    service = ServiceField(required=False)
+    schedule = ScheduleField(required=False)
+
+    def validate(self, fields):
+        named = [name for name in ("user", "team", "service", "schedule") if name in fields]
+        if len(named) != 1:
+            raise serializers.ValidationError("Name exactly one: user, team, service or schedule.")
+        return fields
+
+
+class Notify(Edge, ViewSet):
+    @extend_schema(operation_id="notify", request=NotifyShape, responses={201: SentShape})
+    def create(self, request):
+        """Tell one person, or whoever is on call now, by their own rules. 409 when nothing reaches anybody.
+
+        Of those on call the first role that has somebody is told: the primary, else the secondary, else the tertiary;
+        for a service, the first person whom its policy calls.
+        """
+        shape = NotifyShape(data=request.data)
+        shape.is_valid(raise_exception=True)
+        fields, now = shape.validated_data, timezone.now()
+        subject = fields.get("service") or fields.get("schedule") or fields.get("team")
+        people = _first_on_call(subject, now) if subject else [fields["user"]]
+        return Response(SentShape(tell(people, fields, now=now)).data, status=201)
+
+
+def _first_on_call(subject, at):
+    """Whom to tell: of a service the first person called, else the people of the first role that has somebody."""
+    found = [one for one in lookup.who(subject, at=at) if one.user_id and one.role != Duty.SHADOW]
+    if isinstance(subject, Service):
+        wanted = [one.user_id for one in found][:1]
+    else:
+        first = min((one.role for one in found), key=shifts.ROLES.index, default="")
+        wanted = list(dict.fromkeys(one.user_id for one in found if one.role == first))
+    people = User.objects.in_bulk(wanted)
+    return [people[pk] for pk in wanted]
 
 
 def _read(query_class, request):

@@ -8,10 +8,9 @@ from rest_framework.views import APIView
 
 from accounts.api import TeamViewSet, UserViewSet
 from alerts.api import AlertViewSet
-from catalog.api import CurrentOnCall, OnCallViewSet, ServiceViewSet
+from catalog.api import CurrentOnCall, Notify, OnCallViewSet, ServiceViewSet
 from core.rest import SLUG
-from incidents.api import Escalate, IncidentViewSet
-from notifications.api import NotificationViewSet
+from incidents.api import Escalate, IncidentViewSet, NotificationViewSet
 from oncall.api import (
     AvailabilityViewSet,
     CalendarFeedViewSet,
@@ -71,5 +70,6 @@ router.register("holidays", HolidayViewSet)
 router.register("notifications", NotificationViewSet)
 router.register("oncall/current", CurrentOnCall, basename="oncall-current")
 router.register("escalate", Escalate, basename="escalate")
+router.register("notify", Notify, basename="notify")
 
 urlpatterns = [*router.urls, re_path("", Unknown.as_view())]

@@ -14,6 +14,11 @@ from catalog.api import ServiceField, ServiceFilter
 from core.rest import NUMBER, Edge, Filters, MomentField, MomentFilter, ReadViewSet, Shape, WordsFilter
 from incidents import figures, lifecycle, messages, states
 from incidents.models import Incident, Priority, Severity, TimelineEntry
+from incidents.replies import links
+from notifications import api as notifications_api
+from notifications import history
+from notifications.api import NotificationSummaryShape
+from notifications.message import Kind
 from notifications.models import Notification
 
 LONGEST_TEXT = 20_000
@@ -144,6 +149,8 @@ class MetricsShape(serializers.Serializer):
     time_to_resolve_seconds = serializers.FloatField(allow_null=True)
     target_seconds = serializers.IntegerField()
     target_met = serializers.BooleanField(allow_null=True, help_text="Null while the target can still be met.")
+    response_seconds = serializers.FloatField(allow_null=True, help_text="To the first answer: taken, or resolved.")
+    is_escalated = serializers.BooleanField(help_text="Whether more than the first level was called.")
     escalation_level = serializers.IntegerField()
     escalation_round = serializers.IntegerField()
 
@@ -158,6 +165,28 @@ class IncidentSummaryShape(serializers.Serializer):
     acknowledged = serializers.IntegerField()
     acknowledged_within_target = serializers.IntegerField()
     target_compliance = serializers.FloatField(allow_null=True, help_text="A share from 0 to 1.")
+
+
+class SummaryWithAnswersShape(NotificationSummaryShape):
+    average_response_time_seconds = serializers.FloatField(
+        allow_null=True, help_text="Of the incidents that these messages paged for: from trigger to the first answer."
+    )
+    sla_compliance_rate = serializers.FloatField(
+        allow_null=True,
+        help_text="The share of them, from 0 to 1, that was answered within its target.",
+    )
+    escalation_rate = serializers.FloatField(
+        allow_null=True, help_text="The share of them for which more than the first level was called."
+    )
+
+
+class AcknowledgeShape(serializers.Serializer):
+    token = serializers.CharField(max_length=500, help_text="The last part of a link in a message: /l/TOKEN.")
+
+
+class AcknowledgedShape(serializers.Serializer):
+    detail = serializers.CharField(help_text="What came of it, in a sentence.")
+    incidents = serializers.ListField(child=serializers.IntegerField(), help_text="Their numbers.")
 
 
 # --- filters --------------------------------------------------------------------------------------------------
@@ -331,7 +360,8 @@ class Escalate(Edge, ViewSet):
 
 def _responders(incident):
     found = {}
-    rows = Notification.objects.filter(topic=incident.topic).select_related("user").order_by("planned_at", "id")
+    rows = Notification.objects.filter(topic=incident.topic, user__isnull=False)
+    rows = rows.select_related("user").order_by("planned_at", "id")
     for row in rows:
         one = found.setdefault(row.user, {"first_told_at": row.planned_at, "acknowledged_at": None, "channels": []})
         if row.channel not in one["channels"]:
@@ -342,3 +372,36 @@ def _responders(incident):
         if user == incident.acknowledged_by:
             one["acknowledged_at"] = incident.acknowledged_at
     return [{"user": user, "is_assignee": user == incident.assignee, **one} for user, one in found.items()]
+
+
+# --- messages about incidents ---------------------------------------------------------------------------------
+
+
+class NotificationViewSet(notifications_api.NotificationViewSet):
+    """The messages, with what only this floor knows: how fast they were answered, and answering by a link."""
+
+    http_method_names = ["get", "post", "patch", "head", "options"]
+
+    @extend_schema(responses=SummaryWithAnswersShape, filters=True)
+    @action(detail=False, url_path="stats/summary", pagination_class=None)
+    def summary(self, request):
+        """How many messages went out and arrived, and how fast the incidents behind them were answered."""
+        rows, now = self.filter_queryset(self.get_queryset()), timezone.now()
+        topics = rows.order_by().filter(kind=Kind.PAGE, topic__startswith="incident:").values_list("topic").distinct()
+        numbers = [int(topic.partition(":")[2]) for (topic,) in topics]
+        found = figures.answers(Incident.objects.filter(pk__in=numbers), now=now)
+        return Response({**history.figures(rows, now=now), **found})
+
+    @extend_schema(request=AcknowledgeShape, responses=AcknowledgedShape, filters=False, auth=[])
+    @action(
+        detail=False,
+        methods=["post"],
+        pagination_class=None,
+        authentication_classes=[],
+        permission_classes=[],
+    )
+    def acknowledge(self, request):
+        """Acknowledge by the token of a link in a message. No key is needed: the token is one, and it works once."""
+        token, now = _checked(AcknowledgeShape, request)["token"], timezone.now()
+        text, numbers = links.acknowledge(token, now=now)
+        return Response({"detail": text, "incidents": numbers})

@@ -35,9 +35,44 @@ def of(incident, *, now):
         "time_to_resolve_seconds": _seconds(incident.triggered_at, incident.resolved_at),
         "target_seconds": target,
         "target_met": waited <= target if answered or waited > target else None,
+        "response_seconds": _seconds(incident.triggered_at, answered),
+        "is_escalated": is_escalated(incident),
         "escalation_level": incident.escalation_level,
         "escalation_round": incident.escalation_round,
     }
+
+
+def is_escalated(incident):
+    """Whether more than the first level was called."""
+    first = min((one["number"] for one in incident.policy.get("levels", ())), default=0)
+    return incident.escalation_round > 0 or incident.escalation_level > first
+
+
+def answers(incidents, *, now):
+    """How fast incidents were answered: mean response, share within target, share that escalated; None without any.
+
+    The time to the first answer counts, an acknowledgement or a resolution. One that nobody answered counts as missed
+    once its target has passed; before, it counts for nothing.
+    """
+    responses, verdicts, escalated = [], [], []
+    for incident in incidents.only(
+        "priority", "triggered_at", "acknowledged_at", "resolved_at", "policy", "escalation_round", "escalation_level"
+    ).iterator(2000):
+        one = of(incident, now=now)
+        if one["response_seconds"] is not None:
+            responses.append(one["response_seconds"])
+        if one["target_met"] is not None:
+            verdicts.append(one["target_met"])
+        escalated.append(one["is_escalated"])
+    return {
+        "average_response_time_seconds": _mean(responses),
+        "sla_compliance_rate": _mean(verdicts),
+        "escalation_rate": _mean(escalated),
+    }
+
+
+def _mean(values):
+    return sum(values) / len(values) if values else None
 
 
 def _seconds(start, end):

@@ -11,6 +11,7 @@ from tests.factories import (
     CalendarImportFactory,
     FixedShiftFactory,
     HolidayFactory,
+    NotificationFactory,
     ScheduleFactory,
     ShiftRequestFactory,
     TimeOffFactory,
@@ -132,6 +133,11 @@ WRITES = {
     ("post", "holidays"): HOLIDAY,
     ("put", "holidays/{holiday}"): HOLIDAY,
     ("patch", "holidays/{holiday}"): HOLIDAY,
+    ("post", "notifications/send"): {"user": PERSON, "title": "T", "body": "B", "url": "", "urgency": "low"},
+    ("patch", "notifications/{message}"): {"state": "read"},
+    ("post", "notifications/{message}/resend"): {},
+    ("post", "notifications/acknowledge"): {"token": "x"},
+    ("post", "notify"): {"team": "shop", "service": "checkout", "schedule": "shop", "user": PERSON, "title": "T"},
     ("post", "policies"): POLICY,
     ("put", "policies/shop"): POLICY,
     ("patch", "policies/shop"): POLICY,
@@ -225,6 +231,7 @@ def address(service, team, alice, bob, now):
         "off": TimeOffFactory(user=bob, **span).uuid,
         "calendar": CalendarImportFactory(schedule=schedule).uuid,
         "holiday": HolidayFactory().pk,
+        "message": NotificationFactory(user=bob, contact_method=bob.contact_methods.get()).uuid,
     }
     return lambda path: "/api/v1/" + path.format(**names)
 
@@ -308,7 +315,7 @@ READS = {
     "holidays": "team since until cursor",
     "policies": "team user cursor",
     "oncall/current": "team service at",
-    "notifications": "state channel user topic urgency since until cursor",
+    "notifications": "state kind channel user topic urgency since until cursor",
     "notifications/stats/summary": "state user since",
     "incidents/{number}/timeline": "cursor",
 }

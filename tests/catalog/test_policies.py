@@ -49,7 +49,7 @@ def test_the_chain_of_many_services_costs_as_much_as_that_of_one(team, bob, now,
         )
 
     services = [one()]
-    with django_assert_max_num_queries(9) as few:
+    with django_assert_max_num_queries(10) as few:
         policies.escalation_chain(services, at=now)
     services += [one() for _ in range(5)]
     with django_assert_max_num_queries(len(few)):

@@ -1,0 +1,98 @@
+// The service worker: shows pages while no window is open, answers them, and says what became of them.
+
+const WAITS_MS = [0, 1500, 5000, 15000]; // the send may be written down after its notification is shown
+
+async function post(path, values) {
+  return fetch(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Accept: "application/json" },
+    body: JSON.stringify(values ?? {}),
+    credentials: "omit",
+  });
+}
+
+async function report(token, state) {
+  for (const wait of WAITS_MS) {
+    await new Promise((done) => setTimeout(done, wait));
+    try {
+      const answer = await post("/push/receipt", { token, state });
+      if (answer.status !== 409 && answer.status < 500) return;
+    } catch {
+      // offline: once more in a moment
+    }
+  }
+}
+
+function show(page) {
+  const actions = (page.actions ?? []).map(({ title, verb }) => ({ action: verb, title }));
+  if (page.url) actions.push({ action: "open", title: "Open" });
+  const isCall = page.urgency === "high" && page.again;
+  return self.registration.showNotification(page.title, {
+    body: page.body,
+    tag: page.tag,
+    renotify: Boolean(page.again && page.tag),
+    silent: !page.again && page.urgency !== "high" ? true : undefined,
+    requireInteraction: isCall,
+    vibrate: isCall ? [400, 150, 400, 150, 800] : undefined,
+    timestamp: page.at,
+    icon: "/static/favicon.svg",
+    actions,
+    data: page,
+  });
+}
+
+self.addEventListener("install", () => self.skipWaiting());
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+
+self.addEventListener("push", (event) => {
+  let page;
+  try {
+    page = event.data.json();
+  } catch {
+    // A browser takes the permission away from a site that shows nothing.
+    page = { title: "A message could not be read", body: "Open the dashboard to see what is up.", url: "/" };
+  }
+  event.waitUntil(show(page).then(() => page.receipt && report(page.receipt, "shown")));
+});
+
+self.addEventListener("notificationclick", (event) => {
+  const page = event.notification.data ?? {};
+  const chosen = (page.actions ?? []).find(({ verb }) => verb === event.action);
+  event.notification.close();
+  event.waitUntil(
+    Promise.all([chosen ? answer(page, chosen) : open(page.url), page.receipt && report(page.receipt, "clicked")]),
+  );
+});
+
+async function open(url) {
+  const target = new URL(url || "/", self.location.origin);
+  if (target.origin === self.location.origin) {
+    const windows = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+    const there = windows.find((one) => one.url === target.href);
+    if (there) return there.focus();
+  }
+  return self.clients.openWindow(target.href);
+}
+
+// The button of a notification: the one-tap link of the message, then a word about what came of it.
+async function answer(page, { title, token }) {
+  const say = (heading, body) =>
+    self.registration.showNotification(heading, {
+      body,
+      tag: page.tag,
+      renotify: false,
+      icon: "/static/favicon.svg",
+      actions: [{ action: "open", title: "Open" }],
+      data: { url: page.url },
+    });
+  let reply;
+  try {
+    reply = await post(`/l/${token}`);
+  } catch {
+    return say("Your answer did not get through", "The device is offline. Open the page to try again.");
+  }
+  const isJson = (reply.headers.get("Content-Type") ?? "").includes("json");
+  const text = isJson ? (await reply.json()).detail : "";
+  if (reply.ok) return say(`${title}: done`, text || `Your answer has arrived. ${page.title}`);
+  return say(`${title}: not done`, text || "The button cannot be used any more. Open the page to see who has it.");
+}
