@@ -56,6 +56,11 @@ GROUPS = [
         [
             ("notifications.contactmethod", "contact_phone"),
             ("notifications.notificationrule", "rule"),
+            ("notifications.quiethours", "bedtime"),
+            ("notifications.destination", "campaign"),
+            ("incidents.subscription", "notifications_active"),
+            ("notifications.provider", "hub"),
+            ("notifications.wording", "edit_note"),
             ("notifications.notification", "outgoing_mail"),
             ("notifications.attempt", "send"),
         ],
@@ -64,6 +69,8 @@ GROUPS = [
         "Operation",
         [
             ("notifications.alarm", "warning"),
+            ("notifications.circuit", "electric_bolt"),
+            ("notifications.allowance", "speed"),
             ("core.pulse", "ecg_heart"),
             ("core.workerbeat", "engineering"),
             ("core.counter", "123"),
@@ -71,6 +78,7 @@ GROUPS = [
             ("django_q.ormq", "pending"),
             ("core.idempotencykey", "repeat_one"),
             ("alerts.seensignature", "signature"),
+            ("notifications.seenrequest", "done_all"),
             ("admin.logentry", "history"),
         ],
     ),

@@ -34,6 +34,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import (
     INPUT_CLASSES,
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminFileFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
@@ -58,14 +59,17 @@ __all__ = [
     "UserChangeForm",
     "UserCreationForm",
     "button",
+    "choices_field",
     "display",
     "file_field",
     "link",
     "number_field",
     "pretty",
+    "select_field",
     "select_widget",
     "switch",
     "table",
+    "text_field",
     "time_widget",
     "zone_field",
     "zone_text_field",
@@ -127,6 +131,21 @@ def zone_text_field(**options):
 
 def number_field(**options):
     return forms.IntegerField(widget=UnfoldAdminIntegerFieldWidget(), **options)
+
+
+def text_field(**options):
+    return forms.CharField(widget=UnfoldAdminTextInputWidget(), **options)
+
+
+def select_field(choices, **options):
+    return forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget(), required=False, **options)
+
+
+def choices_field(*, choices, coerce=str, **options):
+    """Several of a few, ticked; its value is a list, for an array field."""
+    return forms.TypedMultipleChoiceField(
+        choices=choices, coerce=coerce, widget=UnfoldAdminCheckboxSelectMultipleWidget(), **options
+    )
 
 
 def switch(**options):

@@ -3,11 +3,14 @@
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.forms import ModelForm
 from django.urls import reverse
 from django.utils.html import format_html
 
-from core.admin import ReadOnlyAdmin, ReadOnlyInline, display
-from incidents.models import Incident, TimelineEntry
+from catalog.admin import ServiceAdmin
+from core.admin import Admin, Inline, ReadOnlyAdmin, ReadOnlyInline, choices_field, display
+from incidents.models import Incident, Subscription, TimelineEntry
+from notifications.admin.addresses import DestinationAdmin
 
 SEVERITY_COLOURS = {"Critical": "danger", "High": "warning", "Medium": "info", "Low": "success", "Info": "success"}
 
@@ -75,3 +78,44 @@ class TimelineEntryAdmin(ReadOnlyAdmin):
         (None, {"fields": ("incident", "kind", "at", "by", "via", "text")}),
         ("Reasons", {"fields": ("data", "recorded_at")}),
     )
+
+
+# --- subscriptions ------------------------------------------------------------------------------------------------
+class SubscriptionForm(ModelForm):
+    events = choices_field(choices=Subscription.Event.choices, help_text="What it is told of.")
+
+    class Meta:
+        model = Subscription
+        fields = ("destination", "team", "service", "events", "minimum_severity", "opens_channel")
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(Admin):
+    """Which destination is told of which team's or service's incidents."""
+
+    form = SubscriptionForm
+    list_display = ("destination", "team", "service", "minimum_severity", "opens_channel")
+    list_filter = ("team", "service", "minimum_severity")
+    list_select_related = ("destination", "team", "service")
+    search_fields = ("destination__name", "team__name", "service__name")
+    autocomplete_fields = ("destination", "team", "service")
+    fieldsets = (
+        (None, {"fields": ("destination", "team", "service")}),
+        ("What it is told", {"fields": ("events", "minimum_severity", "opens_channel")}),
+    )
+
+
+class SubscriptionInline(Inline):
+    model, form = Subscription, SubscriptionForm
+    fields = ("team", "service", "events", "minimum_severity", "opens_channel")
+    autocomplete_fields = ("team", "service")
+
+
+class ServiceSubscriptionInline(SubscriptionInline):
+    fields = ("destination", "events", "minimum_severity", "opens_channel")
+    autocomplete_fields = ("destination",)
+
+
+# The floors below cannot know this one, so this one adds its parts there.
+DestinationAdmin.inlines = (*DestinationAdmin.inlines, SubscriptionInline)
+ServiceAdmin.inlines = (*ServiceAdmin.inlines, ServiceSubscriptionInline)

@@ -18,8 +18,21 @@ from accounts.models import ApiKey, Membership, Team, User
 from alerts.models import Alert, InboundEvent, Integration, SeenSignature
 from catalog.models import Service
 from core.models import Counter, IdempotencyKey, Pulse, WorkerBeat
-from incidents.models import Incident, TimelineEntry
-from notifications.models import Alarm, Attempt, ContactMethod, Notification, NotificationRule
+from incidents.models import Incident, Subscription, TimelineEntry
+from notifications.models import (
+    Alarm,
+    Allowance,
+    Attempt,
+    Circuit,
+    ContactMethod,
+    Destination,
+    Notification,
+    NotificationRule,
+    Provider,
+    QuietHours,
+    SeenRequest,
+    Wording,
+)
 from oncall.models import (
     Availability,
     CalendarFeed,
@@ -120,6 +133,11 @@ def a_wake_up(number=1):
     return OrmQ.objects.create(key="watchbill", payload=payload, lock=timezone.now())
 
 
+def a_wording(number=1):
+    kinds = ["page", "update", "acknowledged", "resolved", "handoff", "bundle", "test", "verification", "notice"]
+    return factories.WordingFactory(kind=kinds[number])
+
+
 def a_signature(number=1):
     return SeenSignature.objects.create(
         integration=factories.IntegrationFactory(), signature=f"v1={number}", seen_at=factories.NOW
@@ -150,6 +168,16 @@ MAKE = {
     Notification: lambda number=1: factories.AttemptFactory().notification,
     Attempt: lambda number=1: factories.AttemptFactory(),
     Alarm: an_alarm,
+    QuietHours: lambda number=1: factories.QuietHoursFactory(),
+    Destination: lambda number=1: factories.SubscriptionFactory().destination,
+    Subscription: lambda number=1: factories.SubscriptionFactory(),
+    Provider: lambda number=1: factories.ProviderFactory(),
+    Wording: a_wording,
+    Circuit: lambda number=1: Circuit.objects.create(
+        name=f"sms-{number}", failures=5, opened_until=factories.NOW, changed_at=factories.NOW
+    ),
+    Allowance: lambda number=1: Allowance.objects.create(name=f"sms-{number}", tokens=1, at=factories.NOW),
+    SeenRequest: lambda number=1: SeenRequest.objects.create(key=f"sms-{number}", at=factories.NOW),
     Schedule: a_schedule,
     Override: lambda number=1: factories.OverrideFactory(replaces=factories.UserFactory()),
     FixedShift: lambda number=1: factories.FixedShiftFactory(),

@@ -1,0 +1,242 @@
+"""Where people and teams are reached. A person's addresses, rules and quiet hours are also on their own page."""
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.forms import ModelForm
+from django.utils import timezone
+
+from accounts.admin import UserAdmin
+from core.admin import Admin, Inline, SecretField, button, choices_field, link, switch, text_field
+from notifications import probes
+from notifications.models import (
+    ContactMethod,
+    Destination,
+    NotificationRule,
+    QuietHours,
+    channels,
+)
+
+
+def channel_choices(wanted):
+    """The channels that are for people, or for teams, each with what it needs."""
+    return [("", "---------")] + sorted((kind, one.label) for kind, one in channels.classes().items() if wanted(one))
+
+
+class AddressForm(ModelForm):
+    """An address that is a credential is never sent back to the browser: empty keeps what is stored."""
+
+    address = text_field(required=False, label="Address")
+    secret = SecretField(
+        label="Signing secret",
+        help_text="The receiver of a webhook checks with it that a message comes from here: whsec_… Empty: what is "
+        "stored stays as it is; a new webhook without one gets one, which is shown once.",
+    )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if "address" not in self.fields:
+            return
+        helps = [one.address_help for one in channels.classes().values()]
+        text = " ".join(f"{text.rstrip('.')}." for text in helps if text)
+        if self._keeps_address():
+            self.initial["address"] = ""
+            text = f"Stored: {self.instance.shown}. Empty keeps it. {text}"
+        self.fields["address"].help_text = text
+
+    def _keeps_address(self):
+        kind = self.instance.channel
+        return bool(self.instance.pk and kind in channels and channels.get(kind).is_address_secret)
+
+    def clean_address(self):
+        address = self.cleaned_data["address"]
+        if not address and self._keeps_address() and self.cleaned_data.get("channel") == self.instance.channel:
+            return self.instance.address
+        if not address:
+            raise ValidationError("Enter the address. What it looks like depends on the channel.")
+        return address
+
+    def clean_secret(self):
+        return self.cleaned_data["secret"] or self.instance.secret
+
+
+class ContactMethodForm(AddressForm):
+    is_verified = switch(
+        label="Verified",
+        help_text="Only a verified address is used. Mark it when you know that it reaches the person. "
+        "A changed address has to be marked again.",
+    )
+
+    class Meta:
+        model = ContactMethod
+        fields = ("user", "channel", "address", "label", "secret", "options", "wants_updates", "disabled_reason")
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.initial["is_verified"] = bool(self.instance.verified_at)
+        self.stored_address = self.instance.address
+        if "channel" in self.fields:
+            self.fields["channel"].choices = channel_choices(
+                lambda one: one.is_for_people and (one.is_typed or one.kind == self.instance.channel)
+            )
+
+    def clean(self):
+        cleaned = super().clean()
+        is_changed = bool(self.instance.pk) and cleaned.get("address") != self.stored_address
+        if is_changed and self.instance.verified_at and "is_verified" not in self.changed_data:
+            # The mark was about the old address.
+            self.instance.verified_at = None
+        elif not cleaned.get("is_verified"):
+            self.instance.verified_at = None
+        elif not self.instance.verified_at:
+            self.instance.verified_at = timezone.now()
+        return cleaned
+
+
+class ContactMethodInline(Inline):
+    model, form = ContactMethod, ContactMethodForm
+    fields = ("channel", "address", "label", "is_verified", "disabled_reason")
+    show_change_link = True
+
+
+class NotificationRuleInline(Inline):
+    model = NotificationRule
+    fields = ("urgency", "contact_method", "delay_minutes")
+
+    def formfield_for_foreignkey(self, db_field, request, **kwargs):
+        if db_field.name == "contact_method":
+            user_id = request.resolver_match.kwargs.get("object_id")
+            kwargs["queryset"] = ContactMethod.objects.filter(user_id=user_id).select_related("user")
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class QuietHoursForm(ModelForm):
+    days = choices_field(choices=QuietHours.Weekday.choices, coerce=int, help_text="The days on which they begin.")
+
+    class Meta:
+        model = QuietHours
+        fields = ("user", "days", "start_time", "end_time")
+
+
+class QuietHoursInline(Inline):
+    model, form = QuietHours, QuietHoursForm
+    fields = ("days", "start_time", "end_time")
+
+
+# A floor below may not know this one, so this one adds its parts there.
+UserAdmin.inlines = (*UserAdmin.inlines, ContactMethodInline, NotificationRuleInline, QuietHoursInline)
+
+
+class AddressAdmin(Admin):
+    """What contact methods and destinations share: the test, and the secret that is shown once."""
+
+    buttons = ("send_test",)
+
+    @button("Send a test", confirm="A test message goes out now. Its page says what became of it.")
+    def send_test(self, request, obj):
+        notification = probes.send_test(obj, by=request.user, now=timezone.now())
+        return link(notification, f"The test to {obj.shown} is on its way. Look at what became of it.")
+
+    def save_model(self, request, obj, form, change):
+        had = obj.secret if change else ""
+        if not obj.secret and obj.channel in channels:
+            obj.secret = channels.get(obj.channel).new_secret()
+        super().save_model(request, obj, form, change)
+        if obj.secret and obj.secret != had and not form.cleaned_data.get("secret"):
+            self.message_user(request, f"The signing secret of {obj} is shown only now: {obj.secret}")
+
+    @admin.display(description="address")
+    def shown(self, obj):
+        return obj.shown
+
+    @admin.display(description="used", boolean=True)
+    def usable(self, obj):
+        return obj.is_usable
+
+
+@admin.register(ContactMethod)
+class ContactMethodAdmin(AddressAdmin):
+    form = ContactMethodForm
+    list_display = ("user", "channel", "shown", "label", "usable", "disabled_reason")
+    list_display_links = ("shown",)
+    list_filter = (
+        "channel",
+        ("verified_at", admin.EmptyFieldListFilter),
+        ("disabled_reason", admin.EmptyFieldListFilter),
+    )
+    list_select_related = ("user",)
+    search_fields = ("label", "user__name", "user__email")
+    autocomplete_fields = ("user",)
+    readonly_fields = ("verified_at", "created_at")
+    fieldsets = (
+        (None, {"fields": ("user", "channel", "address", "label")}),
+        ("Use", {"fields": ("is_verified", "verified_at", "wants_updates", "disabled_reason", "created_at")}),
+        ("More", {"fields": ("secret", "options"), "classes": ("collapse",)}),
+    )
+
+
+@admin.register(NotificationRule)
+class NotificationRuleAdmin(Admin):
+    list_display = ("user", "urgency", "contact_method", "delay_minutes")
+    list_filter = ("urgency", "contact_method__channel")
+    list_select_related = ("user", "contact_method__user")
+    search_fields = ("user__name", "user__email", "contact_method__label")
+    autocomplete_fields = ("user", "contact_method")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": ("user", "urgency", "contact_method", "delay_minutes"),
+                "description": "Without any rule, every verified address of a person is used at once.",
+            },
+        ),
+    )
+
+
+@admin.register(QuietHours)
+class QuietHoursAdmin(Admin):
+    form = QuietHoursForm
+    list_display = ("user", "start_time", "end_time")
+    list_select_related = ("user",)
+    search_fields = ("user__name", "user__email")
+    autocomplete_fields = ("user",)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": ("user", "days", "start_time", "end_time"),
+                "description": "Messages of low urgency wait until they end. High urgency always comes through.",
+            },
+        ),
+    )
+
+
+class DestinationForm(AddressForm):
+    class Meta:
+        model = Destination
+        fields = ("name", "channel", "address", "label", "secret", "options", "is_enabled", "disabled_reason")
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if "channel" in self.fields:
+            self.fields["channel"].choices = channel_choices(lambda one: one.is_for_teams)
+
+
+@admin.register(Destination)
+class DestinationAdmin(AddressAdmin):
+    """Places of teams and services: a chat channel, a webhook. What each is told stands in its subscriptions."""
+
+    form = DestinationForm
+    list_display = ("name", "channel", "shown", "usable", "disabled_reason")
+    list_filter = ("channel", "is_enabled", ("disabled_reason", admin.EmptyFieldListFilter))
+    search_fields = ("name", "label")
+    readonly_fields = ("created_at",)
+    fieldsets = (
+        (None, {"fields": ("name", "channel", "address", "label")}),
+        ("Use", {"fields": ("is_enabled", "disabled_reason", "created_at")}),
+        ("More", {"fields": ("secret", "options"), "classes": ("collapse",)}),
+    )
+
+
+for form in (ContactMethodForm, DestinationForm):
+    form.base_fields["options"].widget = forms.Textarea(attrs={"rows": 3})
