@@ -8,8 +8,11 @@ import ipaddress
 import zoneinfo
 from urllib.parse import urlsplit
 
+from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import Error, Warning, register
+
+from notifications.models import vendors
 
 TAG = "watchbill"
 PRIORITIES = ("P1", "P2", "P3", "P4", "P5")
@@ -45,7 +48,17 @@ def is_local():
 @register(TAG)
 def check_values(app_configs=None, **kwargs):
     """Values that cannot work."""
-    return [*_public_url(), *_time_zone(), *_numbers(), *_retries(), *_priorities(), *_networks(), *_redis()]
+    return [
+        *_public_url(),
+        *_time_zone(),
+        *_numbers(),
+        *_retries(),
+        *_priorities(),
+        *_networks(),
+        *_redis(),
+        *_encryption_keys(),
+        *_providers(),
+    ]
 
 
 def _public_url():
@@ -124,6 +137,42 @@ def _redis():
             hint="Write it as redis://host:6379/0, or unset it: Redis is not needed.",
             id="watchbill.E007",
         )
+
+
+def _encryption_keys():
+    for number, key in enumerate(settings.ENCRYPTION_KEYS, start=1):
+        try:
+            Fernet(key)
+        except (ValueError, TypeError):
+            yield Error(
+                f"Key number {number} of ENCRYPTION_KEYS is not a Fernet key: 32 bytes in url-safe base64.",
+                hint='Make one with: python -c "from cryptography.fernet import Fernet; '
+                'print(Fernet.generate_key().decode())"',
+                id="watchbill.E008",
+            )
+
+
+def _providers():
+    """An account of which only half is there: it would silently not be used."""
+    for kind, config in settings.PROVIDERS.items():
+        vendor = vendors.get(kind) if kind in vendors else None
+        given = (
+            [one.name for one in vendor.settings if config.get(one.name, "") not in ("", one.default)]
+            if vendor
+            else []
+        )
+        if not given:
+            continue
+        problems = vendor.problems_with(vendor.complete(config))
+        for setting in vendor.settings:
+            if setting.is_required and not config.get(setting.name) and not setting.default:
+                problems.setdefault(setting.name, f"{setting.label} is missing.")
+        for name, problem in problems.items():
+            yield Error(
+                f"{kind.upper()}_{name.upper()}: {problem}",
+                hint=f"Set it, or unset all of {', '.join(f'{kind.upper()}_{one.upper()}' for one in given)}.",
+                id="watchbill.E009",
+            )
 
 
 @register(TAG)

@@ -13,7 +13,9 @@ from accounts.models import Membership, Role, Team, User
 from alerts.keys import issue_key as issue_integration_key
 from alerts.models import Integration
 from catalog.models import Service
-from notifications.models import ContactMethod
+from core import secrets as secrets_at_rest
+from incidents.models import Subscription
+from notifications.models import ContactMethod, Destination, NotificationRule, QuietHours, Urgency
 from oncall import lookup
 from oncall.models import (
     Duty,
@@ -77,6 +79,8 @@ def fill(*, base_url, now):
     _follow_the_sun(teams["platform"], people)
     _seconds(teams["shop"], people)
     _exceptions(teams["shop"], people, now)
+    for person in people.values():  # low urgency waits for the morning
+        QuietHours.objects.create(user=person, days=[0, 1, 2, 3, 4, 5, 6], start_time=dt.time(22), end_time=dt.time(7))
     services = {
         slug: Service.objects.create(name=name, slug=slug, team=teams[team], tier=tier, description=description)
         for slug, name, team, tier, description in SERVICES
@@ -186,6 +190,86 @@ def _exceptions(team, people, now):
         created_at=now,
     )
     Holiday.objects.create(day=dt.date(now.year + 1, 1, 1), name="New Year")
+
+
+# --- the fakes: servers of this machine that stand in for Slack, Twilio and Teams -----------------------------------
+# person: (member of Slack, telephone number). Invented, and never called outside this machine.
+REACHED = {
+    "alice": ("U0ALICE01", "+4915550100001"),
+    "bob": ("U0BOB0001", "+4915550100002"),
+    "charlie": ("U0CHARL01", "+12025550103"),
+    "dora": ("U0DORA001", "+919555010004"),
+    "admin": ("U0ADMIN01", "+4915550100009"),
+}
+FAKES_PORTS = 4  # the page, Slack, Twilio, Teams
+FAKE_SID, FAKE_TOKEN = "AC" + "a" * 32, "12345"
+FAKE_SLACK_TOKEN, FAKE_SLACK_SECRET = "xoxb-1234567890-abcdefghijkl", "8f742231b10e8888abcd99yyyzzz85a5"
+
+
+def stage_url(port):
+    return f"http://127.0.0.1:{port}"
+
+
+def fakes_command(port, app_url):
+    """The arguments of Python that run the fakes."""
+    names = {}
+    for key, (member, number) in REACHED.items():
+        names |= {member: key.capitalize(), number: key.capitalize()}
+    return ["-m", "tests.fakes", "--app-url", app_url, "--port", str(port), "--names", json.dumps(names)]
+
+
+def fakes_environment(port):
+    """What makes the product take the fakes for the services."""
+    allowed = [*settings.HTTP_ALLOW_PRIVATE, "127.0.0.1"]
+    return {
+        "SLACK_BOT_TOKEN": FAKE_SLACK_TOKEN,
+        "SLACK_SIGNING_SECRET": FAKE_SLACK_SECRET,
+        "SLACK_BASE_URL": f"http://127.0.0.1:{port + 1}/api/",
+        "TWILIO_ACCOUNT_SID": FAKE_SID,
+        "TWILIO_AUTH_TOKEN": FAKE_TOKEN,
+        "TWILIO_FROM_NUMBER": "+15005550006",
+        "TWILIO_MESSAGING_SERVICE_SID": "",
+        "TWILIO_BASE_URL": f"http://127.0.0.1:{port + 2}",
+        "HTTP_ALLOW_PRIVATE": ",".join(dict.fromkeys(allowed)),
+    }
+
+
+@transaction.atomic
+def use_fakes(port, *, now):
+    """Give the people of the demo company a Slack member and a telephone, and its teams places. Twice is harmless."""
+    for key, (member, number) in REACHED.items():
+        person = User.objects.filter(email=f"{key}@example.com").first()
+        if person is None:
+            continue
+        for channel, address, delay in (("slack", member, 0), ("sms", number, 0), ("voice", number, 1)):
+            method = _method(person, channel, address, now)
+            NotificationRule.objects.get_or_create(
+                user=person, urgency=Urgency.HIGH, contact_method=method, delay_minutes=delay
+            )
+        for method in person.contact_methods.filter(channel="email"):
+            for urgency in Urgency.values:
+                NotificationRule.objects.get_or_create(user=person, urgency=urgency, contact_method=method)
+    for slug in TEAMS:
+        team = Team.objects.filter(slug=slug).first()
+        if team is None:
+            continue
+        _place(f"{team.name} in Slack", team, "slack", f"C0{slug.upper()}01"[:9], now)
+        _place(f"{team.name} in Teams", team, "teams", f"http://127.0.0.1:{port + 3}/workflows/{slug}", now)
+
+
+def _method(person, channel, address, now):
+    found = person.contact_methods.filter(channel=channel, address_key__in=secrets_at_rest.fingerprints(address))
+    return found.first() or ContactMethod.objects.create(
+        user=person, channel=channel, address=address, label="fake", verified_at=now
+    )
+
+
+def _place(name, team, channel, address, now):
+    place, _ = Destination.objects.get_or_create(name=name, defaults={"channel": channel, "address": address})
+    if place.address != address or place.disabled_reason:  # another port than the last time
+        place.address, place.disabled_reason = address, ""
+        place.save(update_fields=["address", "address_key", "disabled_reason"])
+    Subscription.objects.get_or_create(destination=place, team=team)
 
 
 def urls(base_url, keys):

@@ -40,6 +40,8 @@ ROLE = env.str("WATCHBILL_ROLE", default="") or {"qcluster": "worker", "ticker":
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or embedded.secret_key(WATCHBILL_HOME)
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+# Fernet keys for secrets in the database, the one that encrypts first; empty: derived from SECRET_KEY.
+ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", default=[])
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL])
@@ -199,6 +201,36 @@ else:
 EMAIL_TIMEOUT = 15
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Watchbill <watchbill@localhost>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+# Mails are sent from bounces+<token>@example.com when this is bounces@example.com, so that bounces find their message.
+BOUNCE_ADDRESS = env.str("BOUNCE_ADDRESS", default="")
+BOUNCE_SECRET = env.str("BOUNCE_SECRET", default="")
+MAILGUN_SIGNING_KEY = env.str("MAILGUN_SIGNING_KEY", default="")
+
+# --- providers: accounts at outside services that the environment gives; others are rows, made in the admin ---------
+# vendor: {field of its class in notifications/providers: value}. One with an empty required value does not exist.
+PROVIDERS = {
+    "twilio": {
+        "account_sid": env.str("TWILIO_ACCOUNT_SID", default=""),
+        "auth_token": env.str("TWILIO_AUTH_TOKEN", default=""),
+        "from_number": env.str("TWILIO_FROM_NUMBER", default=""),
+        "messaging_service_sid": env.str("TWILIO_MESSAGING_SERVICE_SID", default=""),
+        "old_auth_token": env.str("TWILIO_OLD_AUTH_TOKEN", default=""),
+        "receipts": env.str("TWILIO_RECEIPTS", default="yes"),
+        "machine_detection": env.str("TWILIO_MACHINE_DETECTION", default="no"),
+        "base_url": env.str("TWILIO_BASE_URL", default="https://api.twilio.com"),
+    },
+    "slack": {
+        "bot_token": env.str("SLACK_BOT_TOKEN", default=""),
+        "signing_secret": env.str("SLACK_SIGNING_SECRET", default=""),
+        "base_url": env.str("SLACK_BASE_URL", default="https://slack.com/api/"),
+    },
+    "telegram": {
+        "bot_token": env.str("TELEGRAM_BOT_TOKEN", default=""),
+        "webhook_secret": env.str("TELEGRAM_WEBHOOK_SECRET", default=""),
+        "bot_name": env.str("TELEGRAM_BOT_NAME", default=""),
+        "base_url": env.str("TELEGRAM_BASE_URL", default="https://api.telegram.org"),
+    },
+}
 
 # --- API ------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
@@ -231,6 +263,7 @@ SPECTACULAR_SETTINGS = {
         "CalledRoleEnum": "oncall.api.shapes.CALLED_ROLES",
         "WeekdayEnum": "oncall.api.schedules.WEEKDAYS",
         "PriorityEnum": "incidents.models.Priority",
+        "MessageKindEnum": "notifications.models.KINDS",
         "NotificationStateEnum": "notifications.models.Notification.State",
         "SwapStateEnum": "oncall.models.ShiftRequest.State",
         "OfferStateEnum": "oncall.models.Offer.State",

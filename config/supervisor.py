@@ -30,13 +30,17 @@ from django.core.management import call_command, get_commands
 from django.core.management.base import SystemCheckError
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
 
+from config import demo
 from core import counters, embedded
 from core.models import WorkerBeat
+from notifications import providers
 
 STOP_SECONDS, WEB_STOP_SECONDS = 15, 5
 HEALTH_SECONDS = 60
 FIRST_DELAY, LONGEST_DELAY, STEADY_SECONDS = 0.5, 10, 30
+FAKES_ABOVE = 90  # the page of the fakes is at this port above ours
 TICKER_SECONDS = 10  # so long a fresh ticker may need until its canaries fly
 LOG_BYTES, LOG_FILES = 10_000_000, 3
 MIGRATION_LOCK = 7_230_412  # any number that nothing else on this database uses for an advisory lock
@@ -84,6 +88,16 @@ def check_port(host, port):
             f"Cannot listen on {host} port {port} ({error.strerror}): stop the program that uses it, "
             "or choose another with --port or --host."
         ) from error
+
+
+def check_fakes(port):
+    """Raise Refused unless the fakes are there and can listen on their ports."""
+    if not (settings.BASE_DIR / "tests" / "fakes").is_dir():
+        raise Refused(
+            "The fakes are in the folder tests, which is not here: get a whole checkout, or leave --fakes out."
+        )
+    for number in range(port, port + demo.FAKES_PORTS):
+        check_port("127.0.0.1", number)
 
 
 def check_url(url):
@@ -279,8 +293,9 @@ class Watch:
 class Supervisor:
     """Start everything, look after it, stop it. `run()` returns the exit code."""
 
-    def __init__(self, *, host, port, with_demo):
+    def __init__(self, *, host, port, with_demo, with_fakes=False):
         self.host, self.port, self.with_demo = host, port, with_demo
+        self.fakes_port = port + FAKES_ABOVE if with_fakes else 0
         self.home = Path(settings.WATCHBILL_HOME)
         self.is_embedded = not os.environ.get("DATABASE_URL")
         self.public_url = os.environ.get("PUBLIC_URL", "").rstrip("/") or local_url(host, port)
@@ -291,6 +306,8 @@ class Supervisor:
         self.worker = Child("worker", manage, "qcluster")
         self.ticker = Child("ticker", manage, "ticker")
         self.children = [self.web, self.worker, self.ticker]
+        if with_fakes:
+            self.children.append(Child("fakes", *demo.fakes_command(self.fakes_port, self.public_url)))
         self.worker_id, self.watch = "", Watch(0)
         self.banner = f"Watchbill is ready: {self.public_url}\nCtrl-C stops it."
         self.signals = 0
@@ -305,6 +322,8 @@ class Supervisor:
         with only_one(self.home):
             leftovers = kill_leftovers(self.home)
             check_port(self.host, self.port)
+            if self.fakes_port:
+                check_fakes(self.fakes_port)
             self.log = Log(self.home / "log" / "watchbill.log")
             (self.home / "run").mkdir(mode=0o700, exist_ok=True)
             Path(settings.STATIC_ROOT).mkdir(exist_ok=True)  # else whitenoise warns at each start
@@ -358,6 +377,13 @@ class Supervisor:
         call_command("createcachetable", verbosity=0)
         if self.with_demo and "demo" in get_commands():
             self.banner = call_command("demo", base_url=self.public_url, stdout=io.StringIO()) or self.banner
+        if self.fakes_port:
+            demo.use_fakes(self.fakes_port, now=timezone.now())
+            self.banner = (
+                f"{self.banner.rstrip()}\n\n  Messages, as they would look: {demo.stage_url(self.fakes_port)}\n"
+            )
+        elif missing := providers.not_set_up():
+            self.say(f"Not set up, so not offered: {', '.join(missing)}. Add accounts in the admin, under Providers.")
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
 
@@ -394,6 +420,7 @@ class Supervisor:
             "PUBLIC_URL": self.public_url,
             "PYTHONUNBUFFERED": "1",
             "SPT_NOENV": "1",  # django-q2 sets titles; this keeps them from overwriting what kill_leftovers() reads
+            **(demo.fakes_environment(self.fakes_port) if self.fakes_port else {}),
         }
 
     # looking after

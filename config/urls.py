@@ -20,6 +20,7 @@ urlpatterns = [
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     path("api/v1/", include("config.api")),
     path("", include("alerts.urls")),
+    path("", include("notifications.urls")),
     path("", include("oncall.urls")),
     path("", include("catalog.urls")),
     path("", include("incidents.urls")),
