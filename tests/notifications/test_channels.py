@@ -41,6 +41,7 @@ def test_an_address_is_shown_without_its_secret(kind, address, shown):
     assert shown_address(kind, address) == shown
 
 
+@pytest.mark.django_db
 def test_a_webhook_gets_a_secret_of_its_own():
     one, two = (ContactMethod(channel="webhook", address="https://example.com/") for _ in range(2))
     one.clean()

@@ -1,0 +1,168 @@
+"""The pages of browser push: signing a browser up and off, its service worker, and what that reports back."""
+
+import json
+
+from django.conf import settings
+from django.http import HttpResponse, JsonResponse
+from django.template import loader
+from django.templatetags.static import static
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_POST
+
+from core import secrets
+from core.errors import NotFound
+from notifications import providers, receipts
+from notifications.channels.webpush import WebPush, read_receipt
+from notifications.models import ContactMethod, Notification
+
+LONGEST_BODY = 8 * 1024
+MOST_BROWSERS = 20  # of one person
+STATES = {"shown": "delivered", "clicked": "read"}
+# The first that is found in the User-Agent counts: Edge also calls itself Chrome, and Chrome also Safari.
+BROWSERS = (
+    ("Firefox", ("Firefox/", "FxiOS/")),
+    ("Edge", ("Edg/", "EdgA/", "EdgiOS/")),
+    ("Opera", ("OPR/",)),
+    ("Samsung Internet", ("SamsungBrowser/",)),
+    ("Chrome", ("Chrome/", "CriOS/")),
+    ("Safari", ("Safari/",)),
+)
+SYSTEMS = (
+    ("Android", ("Android",)),
+    ("iPhone", ("iPhone",)),
+    ("iPad", ("iPad",)),
+    ("Windows", ("Windows",)),
+    ("Mac", ("Macintosh", "Mac OS X")),
+    ("ChromeOS", ("CrOS",)),
+    ("Linux", ("Linux",)),
+)
+
+
+def public_key():
+    """What a browser needs to sign up, for `data-key` of the push button. Makes the keys when there are none yet.
+
+    Empty when the stored keys cannot be read: then push cannot be had until an admin corrects them.
+    """
+    account = providers.own_account(WebPush.vendor)
+    return account.config["public_key"] if account else ""
+
+
+@require_GET
+def service_worker(request):
+    """The service worker, for the whole site: so it stands at the root, and is looked for anew at every visit."""
+    response = HttpResponse(loader.render_to_string("notifications/sw.js"), content_type="text/javascript")
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Service-Worker-Allowed"] = "/"
+    return response
+
+
+@require_GET
+def manifest(request):
+    """What makes the site an app on the home screen; an iPhone allows push to nothing else."""
+    icon = {"src": static("favicon.svg"), "type": "image/svg+xml", "sizes": "any", "purpose": "any"}
+    answer = {
+        "id": "/",
+        "name": settings.SITE_NAME,
+        "short_name": settings.SITE_NAME[:12],
+        "start_url": "/",
+        "scope": "/",
+        "display": "standalone",
+        "icons": [icon],
+    }
+    return JsonResponse(answer, content_type="application/manifest+json", headers={"Cache-Control": "max-age=3600"})
+
+
+@require_POST
+@never_cache
+def subscribe(request):
+    """Make the browser's subscription a contact method of the person who is signed in. It is verified by that.
+
+    With `is_question` nothing is made: the answer says whether pages reach this browser as things are.
+    """
+    if not request.user.is_authenticated:
+        return _trouble("You are not signed in any more. Sign in, then turn push on again.", 401)
+    values, channel = _values(request), WebPush()
+    address = channel.normal(json.dumps(values.get("subscription")))
+    if problem := channel.problem_with(address):
+        return _trouble(problem)
+    same = ContactMethod.objects.filter(channel=channel.kind, address_key__in=secrets.fingerprints(address))
+    method = same.filter(user=request.user).first()
+    if values.get("is_question"):
+        return JsonResponse({"is_on": method is not None and method.is_usable})
+    ours = public_key()
+    if not ours:
+        return _trouble("The web push keys of this installation cannot be read. Ask an admin to correct them.", 503)
+    if values.get("key") != ours:
+        return _trouble("The keys of this installation have changed. Reload the page, then turn push on again.", 409)
+    if same.exclude(user=request.user).exists():
+        # Somebody else signed in to this browser before. The page makes a new subscription, and theirs ends.
+        return _trouble("This browser is signed up for somebody else. Turn push off, then on again.", 409)
+    if method is None:
+        if ContactMethod.objects.filter(user=request.user, channel=channel.kind).count() >= MOST_BROWSERS:
+            return _trouble(f"You have {MOST_BROWSERS} browsers. Delete one that you no longer use first.")
+        label = browser_name(request.headers.get("User-Agent", ""))
+        method = ContactMethod(user=request.user, channel=channel.kind, label=label)
+    method.address, method.options = address, {"key": ours}
+    method.verified_at, method.disabled_reason = timezone.now(), ""
+    method.save()
+    return JsonResponse({"is_on": True, "label": method.label})
+
+
+@require_POST
+@never_cache
+def unsubscribe(request):
+    """Delete the contact method of a browser that turns push off."""
+    if not request.user.is_authenticated:
+        return _trouble("You are not signed in any more. Sign in, then turn push off again.", 401)
+    address = WebPush().normal(json.dumps(_values(request).get("subscription")))
+    ContactMethod.objects.filter(
+        user=request.user, channel=WebPush.kind, address_key__in=secrets.fingerprints(address)
+    ).delete()
+    return HttpResponse(status=204)
+
+
+@csrf_exempt
+@require_POST
+@never_cache
+def receipt(request):
+    """Take the service worker's report that a message was shown or clicked. The signed token is its credential.
+
+    Answers 409 while the send is still being written down: the worker asks again a moment later.
+    """
+    values = _values(request)
+    state = STATES.get(values.get("state"))
+    if state is None:
+        return _trouble(f"The state is one of {', '.join(STATES)}.")
+    try:
+        uuid = read_receipt(str(values.get("token") or ""))
+    except NotFound as error:
+        return _trouble(error.message, 403)
+    row = Notification.objects.filter(uuid=uuid, channel=WebPush.kind).values("provider_id", "state").first()
+    if row and not row["provider_id"] and row["state"] in (Notification.State.PENDING, Notification.State.SENDING):
+        return _trouble("Too early: say it again in a moment.", 409)
+    receipts.report(WebPush.kind, str(uuid), state, at=timezone.now())
+    return HttpResponse(status=204)
+
+
+def browser_name(user_agent):
+    """A label for the browser, for example “Firefox on Android”."""
+    browser = next((name for name, marks in BROWSERS if any(mark in user_agent for mark in marks)), "Browser")
+    system = next((name for name, marks in SYSTEMS if any(mark in user_agent for mark in marks)), "")
+    return f"{browser} on {system}" if system else browser
+
+
+def _values(request):
+    """The JSON object of the body, or {}."""
+    if len(request.body) > LONGEST_BODY:
+        return {}
+    try:
+        values = json.loads(request.body)
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _trouble(text, status=400):
+    return JsonResponse({"detail": text}, status=status)

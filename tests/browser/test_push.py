@@ -1,0 +1,157 @@
+"""Push in a real browser: the button of the settings page, and the service worker behind it."""
+
+import json
+
+import pytest
+from django.utils import timezone
+
+from incidents import lifecycle
+from notifications import push
+from notifications.channels.webpush import WebPush, payload
+from notifications.message import Message
+from notifications.models import ContactMethod, Notification
+from notifications.sending import Job, outgoing
+from tests import factories
+from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
+    chromium,
+    expect,
+    house,
+    open_page,
+    pytestmark,
+)
+from tests.fakes.pushservice import FakePushService
+from tests.fakes.server import running
+from tests.house import wait_until
+
+
+@pytest.fixture
+def page(open_page, alice):  # noqa: F811
+    """Alice's settings page in a browser that may show notifications, with the service worker in place."""
+    page = open_page("/settings", alice, permissions=["notifications"])
+    expect(page.locator("[data-push]")).to_have_attribute("data-state", "off")
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    return page
+
+
+@pytest.fixture
+def browser(db):
+    """The address that a browser of Alice's would have given."""
+    with running(FakePushService()) as service:
+        yield WebPush().normal(json.dumps(service.subscribe(push.public_key()).subscription))
+
+
+@pytest.fixture
+def row(service, alice, browser, settings):
+    """A page that went out to that browser, and the incident it is about."""
+    ContactMethod.objects.all().delete()
+    factories.ContactMethodFactory(user=alice, channel="webpush", address=browser)
+    lifecycle.trigger(service, title="Checkout is down", severity="critical", now=timezone.now())
+    row = Notification.objects.get(channel="webpush")
+    Notification.objects.update(state="sent", due_at=None, sent_at=timezone.now(), provider_id=str(row.uuid))
+    return row
+
+
+def push_to(page, data):
+    """What a push service would bring to this browser."""
+    tools = page.context.new_cdp_session(page)
+    seen = []
+    tools.on("ServiceWorker.workerRegistrationUpdated", lambda event: seen.extend(event["registrations"]))
+    tools.send("ServiceWorker.enable")
+    wait_until(lambda: page.wait_for_timeout(50) or seen, 10, "the service worker is registered")
+    origin = "/".join(page.url.split("/")[:3])
+    values = {"origin": origin, "registrationId": seen[0]["registrationId"], "data": data}
+    tools.send("ServiceWorker.deliverPushMessage", values)
+
+
+def shown(page):
+    """The notifications on the screen."""
+    return page.evaluate(
+        "navigator.serviceWorker.ready.then((worker) => worker.getNotifications()).then((all) =>"
+        " all.map(({ title, body, tag, data, actions, requireInteraction }) =>"
+        " ({ title, body, tag, data, actions, requireInteraction })))"
+    )
+
+
+def bytes_of(row):
+    job = Job(
+        pk=row.pk,
+        lease_token=row.uuid,
+        uuid=row.uuid,
+        topic=row.topic,
+        plan_key=row.plan_key,
+        user_id=row.user_id,
+        channel=WebPush(),
+        contact_method_id=None,
+        address="",
+        shown="",
+        secret="",
+        person="Alice",
+        message=Message.from_json(row.message),
+        attempt=1,
+        planned_at=timezone.now(),
+        is_possible_repeat=False,
+    )
+    return payload(outgoing(job, timezone.now())).decode()
+
+
+def test_a_page_is_shown_and_the_browser_says_so(page, row):
+    push_to(page, bytes_of(row))
+    wait_until(lambda: shown(page), 10, "a notification is shown")
+    (got,) = shown(page)
+    assert got["title"].endswith("Checkout is down")
+    assert got["tag"] == row.topic.replace(":", "-")
+    assert [one["title"] for one in got["actions"]] == ["Acknowledge", "Open"]
+    assert got["requireInteraction"]
+    is_delivered = Notification.objects.filter(pk=row.pk, state="delivered").exists
+    wait_until(is_delivered, 10, "the browser reports it")
+
+
+def test_the_button_of_a_notification_acknowledges_and_says_what_came_of_it(page, row, alice):
+    push_to(page, bytes_of(row))
+    wait_until(lambda: shown(page), 10, "a notification is shown")
+    (data,) = [one["data"] for one in shown(page)]
+    (worker,) = page.context.service_workers
+    worker.evaluate("(data) => answer(data, data.actions[0])", data)
+    (got,) = shown(page)  # in the place of the page
+    assert got["title"] == "Acknowledge: done"
+    assert got["body"].startswith("You have #")
+    row.refresh_from_db()
+    assert row.state == "acknowledged"
+    worker.evaluate("(data) => answer({ ...data, tag: 'again' }, { ...data.actions[0], token: 'forged' })", data)
+    (forged,) = [one for one in shown(page) if one["tag"] == "again"]
+    assert forged["title"] == "Acknowledge: not done"
+
+
+def test_a_push_that_cannot_be_read_still_shows_something(page):
+    push_to(page, "not JSON")
+    wait_until(lambda: shown(page), 10, "a notification is shown")
+    assert "could not be read" in shown(page)[0]["title"]
+
+
+def test_without_a_push_service_the_button_says_what_is_wrong(page):
+    place = page.locator("[data-push]")
+    place.get_by_role("button", name="Turn push on in this browser").click()
+    expect(place).to_contain_text("could not sign up with its push service")
+    expect(place).to_have_attribute("data-state", "failed")
+    assert not ContactMethod.objects.filter(channel="webpush").exists()
+
+
+BLOCKED = "Object.defineProperty(Notification, 'permission', { get: () => 'denied' })"
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Safari/604.1"
+
+
+@pytest.mark.parametrize(
+    "script, options, says",
+    [
+        (BLOCKED, {}, "was told to block notifications"),
+        ("Object.defineProperty(window, 'isSecureContext', { value: false })", {}, "opened by https://"),
+        ("delete window.PushManager", {}, "This browser has no push"),
+        ("delete window.PushManager", {"user_agent": IPHONE}, "Add to Home Screen"),
+    ],
+)
+def test_where_push_cannot_be_had_the_page_says_why(open_page, alice, script, options, says):  # noqa: F811
+    page = open_page("/login", alice, **options)
+    page.add_init_script(script)
+    page.goto("/settings")
+    expect(page.locator("[data-push]")).to_contain_text(says)
+    expect(page.locator("[data-push]").get_by_role("button")).to_have_count(0)
