@@ -12,6 +12,7 @@ from incidents import lifecycle
 from notifications import links
 from notifications.models import Notification
 from tests import factories
+from tests.browser.policy import strict
 from tests.house import House, wait_until
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: see requirements-dev.txt.")
@@ -231,22 +232,12 @@ def test_the_pages_fit_a_phone(open_page, incident, bob, scheme):
 
 def test_a_strict_content_security_policy_breaks_nothing(open_page, house, incident, bob):
     page = open_page("/", bob)
-    ours = "script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text) if "Policy" in message.text else None)
-
-    def with_policy(route):
-        answer = route.fetch()
-        policy = {"content-security-policy": f"default-src 'none'; base-uri 'none'; {ours}"}
-        route.fulfill(response=answer, headers={**answer.headers, **policy})
-
-    page.route("**/*", with_policy)
-    for path in ("/", f"/incidents/{incident.pk}"):
-        page.goto(path)
-        expect(page.locator("#connection")).to_be_visible()  # the scripts run
-    expect(page.locator("#alerts")).to_have_text("None: this incident was opened by hand.")
-    assert page.evaluate("getComputedStyle(document.querySelector('.card')).borderRadius") != "0px"
-    assert complaints == []
+    with strict(page):
+        for path in ("/", f"/incidents/{incident.pk}"):
+            page.goto(path)
+            expect(page.locator("#connection")).to_be_visible()  # the scripts run
+        expect(page.locator("#alerts")).to_have_text("None: this incident was opened by hand.")
+        assert page.evaluate("getComputedStyle(document.querySelector('.card')).borderRadius") != "0px"
 
 
 def test_the_board_follows_many_changes(open_page, incident, service, alice, bob):

@@ -9,6 +9,7 @@ from django.utils import timezone
 from notifications import outbox
 from notifications.models import ContactMethod, Notification
 from tests import factories
+from tests.browser.policy import strict
 from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
     chromium,
     expect,
@@ -111,18 +112,7 @@ def test_the_pages_fit_a_phone(open_page, dora, scheme):  # noqa: F811
 
 def test_a_strict_content_security_policy_breaks_nothing(open_page, house, dora):  # noqa: F811
     page = open_page(PATH, dora)
-    ours = "script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
-    ours += "; worker-src 'self'; manifest-src 'self'"
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text) if "Policy" in message.text else None)
-
-    def with_policy(route):
-        answer = route.fetch()
-        policy = {"content-security-policy": f"default-src 'none'; base-uri 'none'; {ours}"}
-        route.fulfill(response=answer, headers={**answer.headers, **policy})
-
-    page.route("**/*", with_policy)
-    for path in PATHS:
-        page.goto(path)
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-    assert complaints == []
+    with strict(page):
+        for path in PATHS:
+            page.goto(path)
+            expect(page.get_by_role("heading", level=1)).to_be_visible()

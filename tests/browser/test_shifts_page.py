@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from oncall import lookup, swaps
 from tests import factories
+from tests.browser.policy import strict
 from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
     chromium,
     expect,
@@ -118,17 +119,7 @@ def test_the_pages_fit_a_phone(open_page, wish, alice, bob, scheme):  # noqa: F8
 
 def test_a_strict_content_security_policy_breaks_nothing(open_page, house, wish, bob):  # noqa: F811
     page = open_page("/oncall", bob)
-    ours = "script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text) if "Policy" in message.text else None)
-
-    def with_policy(route):
-        answer = route.fetch()
-        policy = {"content-security-policy": f"default-src 'none'; base-uri 'none'; {ours}"}
-        route.fulfill(response=answer, headers={**answer.headers, **policy})
-
-    page.route("**/*", with_policy)
-    for path in PATHS:
-        page.goto(path)
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-    assert complaints == []
+    with strict(page):
+        for path in PATHS:
+            page.goto(path)
+            expect(page.get_by_role("heading", level=1)).to_be_visible()
