@@ -53,7 +53,13 @@ def report(bounce, *, now):
 
 def read(raw, *, recipient=""):
     """The `Bounce` in a raw mail, or None when it is none of ours. `recipient` is the envelope's, if it is known."""
-    mail = email.message_from_bytes(raw[:MAIL_BYTES], policy=email.policy.compat32)
+    try:
+        return _read(email.message_from_bytes(raw[:MAIL_BYTES], policy=email.policy.compat32), recipient)
+    except RecursionError:
+        return None  # parts in parts in parts: no mail server writes that
+
+
+def _read(mail, recipient):
     report = _part(mail, "message/delivery-status")
     if report is None and not _is_from_a_server(mail):
         return None  # an out-of-office answer, or a person who wrote back
@@ -86,7 +92,7 @@ def read_event(data):
     if not isinstance(event, dict):
         return None
     headers = _dict(_dict(event.get("message")).get("headers"))
-    known = str(headers.get("message-id", "")).strip().strip("<>")
+    known = storable(str(headers.get("message-id", ""))).strip().strip("<>")
     if not known:
         return None
     said = _dict(event.get("delivery-status"))
@@ -104,7 +110,7 @@ def read_event(data):
 
 def is_signed(signature, key):
     """Whether Mailgun signed this: hex HMAC-SHA256 of timestamp and token."""
-    parts = {name: str(signature.get(name, "")) for name in ("timestamp", "token", "signature")}
+    parts = {name: storable(str(signature.get(name, ""))) for name in ("timestamp", "token", "signature")}
     if not key or not all(parts.values()):
         return False
     expected = hmac.new(key.encode(), (parts["timestamp"] + parts["token"]).encode(), hashlib.sha256).hexdigest()
@@ -163,7 +169,7 @@ def _returned_message_id(mail):
         else:
             text = (part.get_payload(decode=True) or b"").decode("utf-8", "replace")
             found = email.message_from_string(text).get("Message-ID", "")
-        return str(found).strip()
+        return storable(str(found)).strip()
     return ""
 
 

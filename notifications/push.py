@@ -132,7 +132,7 @@ def receipt(request):
     Answers 409 while the send is still being written down: the worker asks again a moment later.
     """
     values = _values(request)
-    state = STATES.get(values.get("state"))
+    state = STATES.get(str(values.get("state")))
     if state is None:
         return _trouble(f"The state is one of {', '.join(STATES)}.")
     try:
@@ -159,7 +159,7 @@ def _values(request):
         return {}
     try:
         values = json.loads(request.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 

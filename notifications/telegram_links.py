@@ -41,13 +41,14 @@ def address(user, *, now):
 @transaction.atomic
 def take(code, chat_id, *, now):
     """Link the chat to the person who got this code, and return its ContactMethod. Raises DomainError."""
-    user = _user(code, now)
+    user, payload = _read(code, now)
     chat = str(chat_id)
     same = ContactMethod.objects.filter(channel=Telegram.kind, address_key__in=secrets.fingerprints(chat))
     if same.exclude(user=user).exists():
         # An answer from this chat must be one person's.
         raise DomainError("This Telegram account is linked to somebody else. They delete it on their settings page.")
-    if not replays.is_first(f"telegram-link:{code}", now=now):
+    # Not by the code itself: base64 has several spellings of the same bytes.
+    if not replays.is_first(f"telegram-link:{payload.hex()}", now=now):
         raise Gone(f"This code was used already. {AGAIN}")
     method = same.first() or ContactMethod(user=user, channel=Telegram.kind, address=chat)
     method.verified_at, method.disabled_reason = now, ""
@@ -68,7 +69,8 @@ def move(old_chat_id, new_chat_id):
                 continue  # the person has the new one as well
 
 
-def _user(code, now):
+def _read(code, now):
+    """(the person, the bytes that were signed). Raises DomainError."""
     try:
         data = base64.b64decode(code.encode("ascii") + b"=" * (-len(code) % 4), altchars=b"-_", validate=True)
     except ValueError:
@@ -84,7 +86,7 @@ def _user(code, now):
     user = User.objects.filter(pk=pk, is_active=True).first()
     if user is None:
         raise DomainError("This account is deactivated. Ask an admin to change that.")
-    return user
+    return user, payload
 
 
 def _mac(payload, key):

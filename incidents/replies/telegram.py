@@ -17,6 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from accounts.models import User
+from accounts.permissions import may
 from core import secrets
 from core.errors import DomainError
 from incidents import states
@@ -53,7 +54,7 @@ def webhook(request):
     try:
         update = json.loads(request.body)
         number = int(update["update_id"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return HttpResponse("This is no update of Telegram.", status=400, content_type="text/plain")
     now = timezone.now()
     with transaction.atomic():
@@ -143,7 +144,7 @@ def _wrote(message, chat, now):
     if first.partition("@")[0] == "/start":
         return _start(rest.strip(), chat, is_private, now)
     command = grammar.read(message["text"])
-    if command is None and not is_private:
+    if not is_private and not _is_meant_for_us(command, message):
         return ""  # people talk to each other
     person, trouble = _person(message.get("from"))
     if person is None:
@@ -151,7 +152,7 @@ def _wrote(message, chat, now):
     if command is None or command.verb == "help":
         return HELP
     if command.verb == "oncall":
-        return _on_call(now)
+        return _on_call(now) if may(person, "read") else answers.refusal(person)
     numbers = [command.number] if command.number else _meant(message, chat, command, person, now)
     if not numbers:
         return f"Nothing waits for your answer. {HELP}"
@@ -161,6 +162,15 @@ def _wrote(message, chat, now):
     # In the order of their numbers, as everywhere, so that two answers cannot deadlock.
     said = {"by": person, "via": VIA, "now": now, "note": command.text}
     return "\n".join(answers.answer(number, command.verb, **said).text for number in sorted(numbers))
+
+
+def _is_meant_for_us(command, message):
+    """Whether a text in a group is for the bot: “close” may be about a window, and “/close” or “close 42” is not."""
+    if command is None:
+        return False
+    replied_to = message.get("reply_to_message") or {}  # in a topic without a reply this is the topic's beginning
+    is_reply = bool((replied_to.get("from") or {}).get("is_bot")) and "forum_topic_created" not in replied_to
+    return command.number is not None or message["text"].lstrip().startswith("/") or is_reply
 
 
 def _start(code, chat, is_private, now):

@@ -123,7 +123,7 @@ def _may_reply(number, now):
 def _message(text):
     response = MessagingResponse()
     if text:
-        response.message(sms.fit(sms.simple(text), limit=2))
+        response.message(sms.fit(sms.simple(voice.NOT_XML.sub("", text)), limit=2))
     return HttpResponse(str(response), content_type="text/xml")
 
 

@@ -45,7 +45,7 @@ SCHEMAS = frozenset(
 )
 # What an address may not ask for: to wait and try again by itself, as the queue does that, and local or remote files.
 REFUSED = frozenset({"attach", "attach-as", "attach_as", "file", "retry", "template", "wait"})
-CALL_SECONDS, SEND_SECONDS = 15, 40  # of one call, and of all that one message needs: its lease is 60 s
+CALL_SECONDS, SEND_SECONDS = 15, 30  # of one call, and of all for one message: its lease also covers the wait before
 MAY_PASS = frozenset({408, 409, 425})
 
 logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # it logs addresses, and an address is a password

@@ -1,5 +1,6 @@
 """Discord, by the webhook of a channel: one embed per message, changed in place."""
 
+import logging
 import re
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -7,6 +8,8 @@ from core import http
 from core.errors import SendError
 from notifications import blocks
 from notifications.channels.base import Accepted, Channel, DeadAddress, Limit
+
+logger = logging.getLogger(__name__)
 
 CONTENT, TITLE, DESCRIPTION, NAME, VALUE, FOOTER, TOTAL = 2000, 256, 4096, 256, 1024, 2048, 6000
 FIELDS = 25
@@ -55,16 +58,24 @@ class Discord(Channel):
         message_id = (outgoing.previous or {}).get("message_id", "")
         try:
             if message_id:
-                reply = http.patch(_url(address, message_id), json=body_of(outgoing), body_bytes=ANSWER_BYTES)
+                reply = _call(http.patch, _url(address, message_id), outgoing)
                 if reply.status != 404 or _json(reply).get("code") != UNKNOWN_MESSAGE:
                     return _accepted(reply, message_id)
-            reply = http.post(_url(address, wait="true"), json=body_of(outgoing), body_bytes=ANSWER_BYTES)
-            return _accepted(reply, "")
+            return _accepted(_call(http.post, _url(address, wait="true"), outgoing), "")
         except http.Refused as error:
             after = _json(error.reply).get("retry_after")  # more exact than the header, and there when that is not
             if isinstance(after, int | float) and after >= 0:
                 error.retry_after = max(float(after), error.retry_after or 0)
             raise
+
+
+def _call(method, url, outgoing):
+    """Post or edit with the embed, or as text alone when Discord does not take that."""
+    reply = method(url, json=body_of(outgoing), body_bytes=ANSWER_BYTES)
+    if reply.status != 400:
+        return reply
+    logger.warning("Discord refused the embed of message %s: sent as text", outgoing.uuid)
+    return method(url, json=plain_body_of(outgoing), body_bytes=ANSWER_BYTES)
 
 
 def _accepted(reply, message_id):
@@ -107,8 +118,8 @@ def body_of(outgoing):
     answers = " · ".join(f"[{escape(label)}]({url})" for label, url in outgoing.links)
     fields, left = [], FIELDS_MAX
     for name, value in message.fields[: FIELDS - 1]:
-        name = cut(name, 100) or "–"
-        value = cut(value, max(1, min(VALUE, left - len(name)))) or "–"
+        name = cut(name.strip(), 100) or "–"  # Discord refuses what is blank
+        value = cut(value.strip(), max(1, min(VALUE, left - len(name)))) or "–"
         if len(name) + len(value) > left:
             break
         fields.append({"name": name, "value": value, "inline": len(value) <= SHORT})
@@ -128,6 +139,19 @@ def body_of(outgoing):
     if outgoing.at:
         embed["timestamp"] = outgoing.at.isoformat()
     return {"content": content, "embeds": [embed], "allowed_mentions": {"parse": []}}
+
+
+def plain_body_of(outgoing):
+    """The same as text alone, which nothing can be wrong with; the links are in it."""
+    message = outgoing.message
+    emoji, word = blocks.label_of(message)
+    pairs = [*outgoing.links, *((("Open", message.url),) if message.url else ())]
+    tail = "".join(f"\n{label}: {url}" for label, url in pairs)
+    tail = tail if len(tail) < CONTENT // 2 else ""
+    text = "\n".join(
+        line for line in (f"{emoji} {word}: {message.title[:TITLE]}", *outgoing.notes, message.body) if line
+    )
+    return {"content": cut(text, CONTENT - len(tail)) + tail, "embeds": [], "allowed_mentions": {"parse": []}}
 
 
 def escape(text):

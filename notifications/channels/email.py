@@ -105,7 +105,8 @@ def compose(address, outgoing):
     if message.kind in CHANGES:  # never on a page; mail.py says why
         context["unsubscribe_url"] = url = envelope.updates_url(outgoing.uuid)
         headers |= {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
-    subject = message.subject or message.title
+    # One line, or the rest of it would be headers; a page with an odd title must go out all the same.
+    subject = " ".join((message.subject or message.title).split())
     for value in (subject, address, *headers.values()):
         if LINE_BREAK.search(value):
             raise SendError("The mail has a line break in a header. Take it out of the title.", permanent=True)

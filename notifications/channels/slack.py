@@ -42,6 +42,7 @@ DEAD = {
     "cannot_dm_bot": "says that this is an app and not a person",
 }
 NOT_IN_CHANNEL = "not_in_channel"
+CANNOT_JOIN = frozenset({NOT_IN_CHANNEL, "method_not_supported_for_channel_type"})  # a private one, for example
 FOR_ADMINS = {
     "missing_scope": "says that the app lacks a scope. Add it to the app and install it again",
     "no_permission": "says that the app may not do this. Look at its scopes",
@@ -234,7 +235,7 @@ def _meaning(error):
     if code in FOR_ADMINS:
         needed = error.response.get("needed") if code == "missing_scope" else ""
         return AdminNeeded(f"Slack {FOR_ADMINS[code]}{f': {needed}' if needed else ''}.", status=status)
-    if code == NOT_IN_CHANNEL:
+    if code in CANNOT_JOIN:
         text = "The app is not in the Slack channel and may not join it. Invite it there: /invite and its name."
         return SendError(text, permanent=True, status=status)
     retry_after = http.retry_after(str(error.response.headers.get("Retry-After", "")))

@@ -26,6 +26,8 @@ COLOURS = {
     "RESOLVED": "Good",
     "ACKNOWLEDGED": "Accent",
 }
+NOT_TAKEN = frozenset({400, 413})  # the card, or the address: the second try tells
+PLAIN_TEXT = 2000
 DEAD = frozenset({401, 403, 404, 410})
 HIDDEN_ERROR = re.compile(r"HTTP error (\d{3})")  # of an answer that says 200
 
@@ -50,7 +52,10 @@ class Teams(Channel):
         return f"{self.kind} {urlsplit(address).netloc}"
 
     def send(self, address, outgoing):
-        reply = http.post(address, data=body_of(outgoing), headers={"Content-Type": "application/json"})
+        reply = _post(address, body_of(outgoing))
+        if reply.status in NOT_TAKEN:
+            logger.warning("Teams refused the card of message %s (%s): sent as text", outgoing.uuid, reply.status)
+            reply = _post(address, _message(plain_card(outgoing)))
         if hidden := HIDDEN_ERROR.search(reply.text):
             status = int(hidden.group(1))
             raise SendError(
@@ -75,24 +80,47 @@ class Teams(Channel):
         )
 
 
+def _post(address, data):
+    return http.post(address, data=data, headers={"Content-Type": "application/json"})
+
+
 def body_of(outgoing):
     """The request's body, at most 28 KB: what is too long of the text is cut."""
     limit = TEXT
     while True:
-        body = {
-            "type": "message",
-            "attachments": [
-                {
-                    "contentType": "application/vnd.microsoft.card.adaptive",
-                    "contentUrl": None,
-                    "content": card(outgoing, text_limit=limit),
-                }
-            ],
-        }
-        data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        data = _message(card(outgoing, text_limit=limit))
         if len(data) <= BODY_BYTES or limit < 100:
             return data
         limit = limit * 2 // 3
+
+
+def _message(content):
+    """The bytes of a message with this card."""
+    attachment = {
+        "contentType": "application/vnd.microsoft.card.adaptive",
+        "contentUrl": None,
+        "content": content,
+    }
+    return json.dumps(
+        {"type": "message", "attachments": [attachment]}, ensure_ascii=False, separators=(",", ":")
+    ).encode()
+
+
+def plain_card(outgoing):
+    """The least that is a card: one text, with the links in it."""
+    message = outgoing.message
+    emoji, word = blocks.label_of(message)
+    title = f"{emoji} {word}: {blocks.cut(message.title, TITLE)}"
+    links = [f"{label}: {url}" for label, url in (*outgoing.links[: ACTIONS - 1], ("Open", message.url)) if url]
+    words = [title, blocks.cut("\n".join(outgoing.notes), NOTES), blocks.cut(message.body.strip(), PLAIN_TEXT)]
+    text = "\n\n".join([*(_paragraphs(one) for one in words if one), *links])
+    return {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": CARD_VERSION,
+        "fallbackText": title,
+        "body": [_text(text)],
+    }
 
 
 def card(outgoing, *, text_limit=TEXT):

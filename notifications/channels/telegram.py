@@ -95,12 +95,14 @@ class _Said:
         answer = reply.json
         self.answer = answer if isinstance(answer, dict) else {}
         self.is_ok = self.answer.get("ok") is True
-        self.code = self.answer.get("error_code") or reply.status
+        code = self.answer.get("error_code")
+        self.code = code if isinstance(code, int) and code else reply.status
         self.words = str(self.answer.get("description") or f"it answered {reply.status}")
         self.text = self.words.lower()
         result = self.answer.get("result")
         self.result = result if isinstance(result, dict) else {}
-        self.parameters = self.answer.get("parameters") or {}
+        parameters = self.answer.get("parameters")
+        self.parameters = parameters if isinstance(parameters, dict) else {}
 
 
 def _call(config, method, values):

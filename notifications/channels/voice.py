@@ -15,7 +15,8 @@ MENU_PATH = "/twilio/voice/menu/"
 RING_SECONDS = 45  # long enough to wake up and reach for the phone, shorter than `receipt_seconds`
 DETECTION_SECONDS = 30  # what listening for an answering machine takes at most
 EVENTS = ["initiated", "ringing", "answered", "completed"]
-LONGEST_TITLE, LONGEST_BODY = 200, 400  # letters; nobody listens longer, and Twilio takes 4000 with the markup
+LONGEST_TITLE, LONGEST_BODY = 200, 400  # letters; nobody listens longer
+LONGEST = 3000  # of all that is said, with each “%” as a word: Twilio takes 4000 with the markup
 
 KEYS = {"4": "acknowledge", "6": "resolve", "5": "escalate"}
 REPEAT = "*"
@@ -123,7 +124,7 @@ def said(message, notes=()):
             parts.append(f"Since {since[0]} UTC.")
     elif message.body:
         parts.append(_ended(message.body[:LONGEST_BODY]))
-    return spoken(" ".join(parts))
+    return spoken(" ".join(parts))[:LONGEST]
 
 
 def spoken(text):

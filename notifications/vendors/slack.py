@@ -3,13 +3,16 @@
 import hashlib
 import hmac
 import logging
+import time
 
 from slack_sdk import WebClient
 
 from core import http
+from core.errors import SendError
 from notifications.vendors.base import Setting, Vendor
 
 TIMEOUT_SECONDS = 10
+SEND_SECONDS = 25  # of all calls of one message: with the wait before them they must end within its lease
 ANSWER_BYTES = 1024 * 1024  # Slack answers with the whole message that it has posted, escaped
 CLOCK_SECONDS = 300  # a request that is older was kept by somebody, and is refused
 
@@ -21,20 +24,31 @@ class _Client(WebClient):
     """The SDK's client with its calls going out through `core.http`: a limit on the whole call, connections that are
     kept, and no private address that nobody allowed. What `core.http` raises comes out as it is."""
 
+    def __init__(self, *, within, **more):
+        super().__init__(**more)
+        self._within, self._until = within, time.monotonic() + within
+
     def _perform_urllib_http_request_internal(self, url, req):
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise SendError(f"Slack did not answer within {self._within} s.")
         reply = http.post(
             url,
             data=req.data or b"",
             headers=dict(req.header_items()),
-            timeout=self.timeout,
+            timeout=min(left, self.timeout),
             body_bytes=ANSWER_BYTES,
         )
         return {"status": reply.status, "headers": reply.headers, "body": reply.text}
 
 
-def client(config, *, timeout=TIMEOUT_SECONDS):
-    """The SDK's client for an account. It never sleeps to try again: that is the queue's work."""
+def client(config, *, timeout=TIMEOUT_SECONDS, within=SEND_SECONDS):
+    """The SDK's client for an account: `timeout` seconds for a call, and `within` from now for all of them.
+
+    It never sleeps to try again: that is the queue's work.
+    """
     return _Client(
+        within=within,
         token=config["bot_token"],
         base_url=config["base_url"],
         timeout=timeout,

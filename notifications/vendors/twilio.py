@@ -1,15 +1,17 @@
 """Twilio: text messages and calls. The account, its client, what its error codes mean, and who signed a request."""
 
+import base64
 import ipaddress
 import logging
 import re
 import threading
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import twilio.base.exceptions
 import twilio.rest
 from django.conf import settings
-from twilio.http.http_client import TwilioHttpClient
+from twilio.http import HttpClient
+from twilio.http.response import Response
 from twilio.request_validator import RequestValidator
 
 from core import http
@@ -111,6 +113,23 @@ def _is_private(host):
         return "." not in host or host.endswith((".local", ".localhost", ".internal", ".lan", ".test"))
 
 
+class _Transport(HttpClient):
+    """The SDK's calls, made by `core.http`: a limit on the whole call, and no private address that nobody allowed.
+
+    What `core.http` raises comes out as it is.
+    """
+
+    def request(self, method, url, params=None, data=None, headers=None, auth=None, timeout=None, **_):
+        headers = dict(headers or {})
+        if auth:
+            headers["Authorization"] = f"Basic {base64.b64encode(':'.join(auth).encode()).decode()}"
+        if params:
+            url = f"{url}?{urlencode(params, doseq=True)}"
+        body = urlencode(data or {}, doseq=True).encode()
+        reply = http.call(method, url, data=body, headers=headers, timeout=self.timeout)
+        return Response(reply.status, reply.text, reply.headers)
+
+
 def client(config):
     """The SDK's client for an account: one for each thread, as the SDK keeps its last answer in the client."""
     base_url = (config.get("base_url") or BASE_URL).rstrip("/")
@@ -119,8 +138,7 @@ def client(config):
     key = config["account_sid"], config["auth_token"], base_url
     known = _clients.__dict__.setdefault("known", {})
     if key not in known:
-        transport = TwilioHttpClient(timeout=TIMEOUT_SECONDS, logger=logger)
-        transport.session.trust_env = False  # as core.http: no proxies and no passwords from the surroundings
+        transport = _Transport(logger, is_async=False, timeout=TIMEOUT_SECONDS)
         known[key] = twilio.rest.Client(config["account_sid"], config["auth_token"], http_client=transport)
         known[key].api.base_url = base_url
     return known[key]
@@ -133,13 +151,26 @@ def create(resource, **fields):
     except twilio.base.exceptions.TwilioException as error:
         text = getattr(error, "msg", "") or getattr(error, "title", "")
         raise error_of(getattr(error, "code", None), text, status=getattr(error, "status", None)) from None
-    except OSError as error:  # what the SDK's HTTP library raises; its text quotes addresses
-        raise SendError(f"Twilio could not be reached: {type(error).__name__}.") from None
+    except http.Refused as refused:  # 429 and 5xx: Twilio's code says more, and the header when to come back
+        code, text = _said(refused.reply)
+        error = error_of(code, text, status=refused.status)
+        error.retry_after = refused.retry_after
+        raise error from None
     except (ValueError, AttributeError, TypeError):
         raise SendError("Twilio's answer was not what its API says. Look at status.twilio.com.") from None
     if not made.sid:
         raise SendError("Twilio's answer names no message, so it may not have been taken.")
     return made
+
+
+def _said(reply):
+    """(code, text) of an error of Twilio's, or of a proxy that says neither."""
+    try:
+        answer = reply.json
+    except SendError:
+        answer = None
+    answer = answer if isinstance(answer, dict) else {}
+    return answer.get("code"), str(answer.get("message") or "")
 
 
 def cost_of(made):
@@ -191,7 +222,7 @@ def error_of(code, text="", *, status=None):
     """What an error of Twilio means, as a SendError: of an answer with its HTTP status, or of a report without one."""
     try:
         code = int(code or 0)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         code = 0
     if code in LATER:
         return SendError(f"{LATER[code]} ({code}).", status=status)

@@ -74,12 +74,12 @@ class FakeTwilio(Server):
     def routes(self, app):
         app.router.add_post("/2010-04-01/Accounts/{account}/{what:Messages|Calls}.json", self._create)
 
-    def next_answer(self, status, *, code=None, message="Something is wrong", body=None, seconds=0):
+    def next_answer(self, status, *, code=None, message="Something is wrong", body=None, seconds=0, headers=None):
         """Answer the next request with an error of Twilio's, or with this body as it is, after so many seconds."""
         if body is None:
             more_info = f"https://www.twilio.com/docs/errors/{code}"
             body = {"code": code, "message": message, "more_info": more_info, "status": status}
-        self._answers.append((status, body, seconds))
+        self._answers.append((status, body, seconds, headers))
 
     async def _create(self, request):
         form = await request.post()
@@ -90,11 +90,11 @@ class FakeTwilio(Server):
         if request.match_info["account"] != self.account_sid:
             return self._error(404, 20404, "The requested resource was not found")
         if self._answers:
-            status, body, seconds = self._answers.pop(0)
+            status, body, seconds, headers = self._answers.pop(0)
             await asyncio.sleep(seconds)
             if isinstance(body, str):
-                return web.Response(status=status, text=body, content_type="text/html")
-            return web.json_response(body, status=status)
+                return web.Response(status=status, text=body, content_type="text/html", headers=headers)
+            return web.json_response(body, status=status, headers=headers)
         is_call = request.match_info["what"] == "Calls"
         with self._lock:
             sid = f"{'CA' if is_call else 'SM'}{next(self._numbers):032x}"
@@ -120,8 +120,8 @@ class FakeTwilio(Server):
         text = made.fields.get("Twiml" if is_call else "Body", [""])[0]
         if not text:
             return (21205, "Url parameter is required.") if is_call else (21602, "Message body is required.")
-        if is_call and len(text) > 4000:
-            return 21203, "TwiML is longer than 4000 characters."
+        if is_call:
+            return (21203, "TwiML is longer than 4000 characters.") if len(text) > 4000 else None
         return (21617, "The concatenated message body exceeds the 1600 character limit.") if len(text) > 1600 else None
 
     def _error(self, status, code, message):

@@ -183,6 +183,27 @@ def test_a_chat_of_people_is_left_alone_unless_they_mean_us(telegram, post, inci
     assert "do not know you" in post(telegram.write(STRANGER, "hello", STRANGER))["text"]
 
 
+def test_in_a_group_a_word_without_a_number_is_talk(telegram, post, incident, bob):
+    for word in ("close", "r", "ack", "note that lunch is ready"):
+        assert post(telegram.write(GROUP, word, BOB)) is None
+        for other in ({"from": {"id": ALICE}}, {"from": {"is_bot": True}, "forum_topic_created": {"name": "Shop"}}):
+            assert post(telegram.write(GROUP, word, BOB, reply_to_message={"message_id": 1, **other})) is None
+    incident.refresh_from_db()
+    assert incident.status == "triggered"
+    assert f"#{incident.pk}" in post(telegram.write(GROUP, f"ack {incident.pk}", BOB))["text"]
+    ours = {"message_id": 1, "from": {"is_bot": True}}
+    assert post(telegram.write(GROUP, "ack", BOB, reply_to_message=ours))["method"] == "sendMessage"
+
+
+def test_who_is_deactivated_does_not_read_who_is_on_call(telegram, post, linked, team, alice):
+    ScheduleFactory(name="Shop on call", team=team, people=[alice])
+    alice.is_active = False
+    alice.save()
+    said = post(telegram.write(ALICE, "/oncall", ALICE))["text"]
+    assert "deactivated" in said
+    assert "Shop" not in said
+
+
 def test_who_is_on_call(telegram, post, linked, team, alice):
     assert post(telegram.write(ALICE, "/oncall", ALICE))["text"] == "There are no schedules yet."
     ScheduleFactory(name="Shop on call", team=team, people=[alice])
@@ -216,6 +237,13 @@ def test_a_group_that_moves_is_followed(telegram, post):
 def test_an_odd_update_breaks_nothing(post, update):
     assert post(update) in (None, 400)
     assert not Notification.objects.exists()
+
+
+@pytest.mark.parametrize("body", ["", "[" * 100_000, '{"update_id": Infinity}', '{"update_id": 1e999}', b"\xff"])
+def test_what_is_no_update_is_refused(account, body):
+    headers = {SECRET_HEADER: account.config["webhook_secret"]}
+    answer = Client().post("/telegram/webhook", body, content_type="application/json", headers=headers)
+    assert answer.status_code == 400
 
 
 def test_the_command_tells_telegram_where_to_post(telegram, account, capsys):

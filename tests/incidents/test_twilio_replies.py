@@ -116,6 +116,13 @@ def test_the_grammar_of_answers(fake, incident, body, status):
     assert (f"#{incident.pk}" in said) == (status != "triggered")
 
 
+def test_signs_that_xml_cannot_carry_cost_no_answer(fake, phone, service):
+    incident = trigger(service, "Disk \x08\x1b[31m\ufffe full")
+    (said,) = fake.reply(NUMBER, "1a")
+    assert "full" in said
+    assert status_of(incident) == "acknowledged"
+
+
 def test_escalating_calls_the_next_level(fake, incident):
     (said,) = fake.reply(NUMBER, "1 e")
     assert said == f"The next level is called for #{incident.pk} Checkout is down."

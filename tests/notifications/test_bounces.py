@@ -113,6 +113,14 @@ def test_what_is_no_mail_is_nothing(raw):
     assert bounces.read(raw) is None
 
 
+def test_a_mail_that_is_nested_a_thousand_times_is_nothing():
+    layers = b"".join(
+        b'Content-Type: multipart/mixed; boundary="b%d"\n\n--b%d\n' % (each, each) for each in range(3000)
+    )
+    assert bounces.read(b"From: MAILER-DAEMON@x\n" + layers) is None
+    assert bounces.read(b"From: MAILER-DAEMON@x\n" + b"Content-Type: message/rfc822\n\n" * 3000) is None
+
+
 def test_a_signature_of_mailgun_is_known():
     vector = {
         "timestamp": "1777889700",
@@ -154,7 +162,9 @@ def test_a_bounce_that_a_mail_server_posts_ends_the_message(client, sent, scheme
     assert "User unknown" in sent.method.disabled_reason
 
 
-@pytest.mark.parametrize("authorization", ["", "Bearer wrong", "Basic !", "Basic eDp5", "Bearer "])
+@pytest.mark.parametrize(
+    "authorization", ["", "Bearer wrong", "Basic !", "Basic eDp5", "Bearer ", "Basic é", "Bearer é"]
+)
 def test_a_forged_bounce_changes_nothing(client, sent, settings, authorization):
     for secret in (SECRET, ""):
         settings.BOUNCE_SECRET = secret
@@ -223,6 +233,27 @@ def test_a_whole_mail_that_mailgun_forwards_is_read(client, sent):
     form = {"recipient": "bounces@example.com", "body-mime": raw}
     assert client.post("/mail/bounces", form | signed(key="wrong")).status_code == 403
     assert client.post("/mail/bounces", form | signed()).json() == {"result": "failed"}
+
+
+def test_a_bounce_with_zero_bytes_is_of_no_message_of_ours(client, sent):
+    answer = post(client, returned(message_id="<a\x00b@c>"), f"Bearer {SECRET}")
+    assert answer.status_code == 200
+    sent.refresh_from_db()
+    assert sent.state == "sent"
+
+
+@pytest.mark.parametrize(
+    "body, status",
+    [
+        ("[" * 100_000, 400),
+        ("7", 400),
+        ('{"signature": 7}', 400),
+        ('{"signature": {"timestamp": "1", "token": "\\ud800", "signature": "x"}}', 403),
+        ('{"signature": {"timestamp": "1", "token": "x", "signature": "\\ud800"}}', 403),
+    ],
+)
+def test_an_odd_event_breaks_nothing(client, db, body, status):
+    assert client.post("/mail/bounces", body, content_type="application/json").status_code == status
 
 
 def test_only_a_post_brings_a_bounce(client):

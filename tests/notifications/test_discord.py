@@ -82,6 +82,12 @@ def test_the_longest_message_keeps_within_every_limit(discord, filler):
     assert "…" in discord.messages[0]["body"]["embeds"][0]["description"]
 
 
+def test_a_blank_field_is_shown_as_empty(discord):
+    send(discord, message={"fields": (("Service", " \n"), (" ", "Checkout"))})
+    first, second, *_ = discord.messages[0]["body"]["embeds"][0]["fields"]
+    assert (first["name"], first["value"], second["name"], second["value"]) == ("Service", "–", "–", "Checkout")
+
+
 def test_markdown_of_an_alert_is_shown_as_it_is(discord):
     send(discord, message={"body": "[click](https://evil.example) @everyone **x**"})
     assert discord.messages[0]["body"]["embeds"][0]["description"].startswith(r"\[click\](https://evil.example)")
@@ -115,8 +121,29 @@ def test_a_deleted_webhook_is_not_tried_a_second_time_for_a_change(discord):
     assert len(discord.calls) == 2
 
 
-def test_a_refused_body_is_not_tried_again(discord):
-    discord.next_answer(status=400, json={"message": "Invalid Form Body", "code": 50035})
+def test_an_embed_that_discord_refuses_goes_out_as_text_with_links(discord):
+    first = send(discord)
+    for previous, title in ((None, "Checkout @everyone"), (first.data, "Checkout is over")):
+        discord.next_answer(status=400, json={"message": "Invalid Form Body", "code": 50035})
+        send(discord, previous=previous, notes=("This page is 3 min late.",), message={"title": title})
+    changed, new = (one["body"] for one in discord.messages)
+    assert "Checkout is over" in changed["content"]
+    assert changed["embeds"] == new["embeds"] == []
+    assert new["allowed_mentions"] == {"parse": []}
+    for text in ("3 min late", "5 % of orders fail.", "/l/acknowledge", "/incidents/42"):
+        assert text in new["content"]
+
+
+def test_the_text_alone_keeps_within_the_limit_and_keeps_its_links(discord):
+    discord.next_answer(status=400)
+    send(discord, notes=("_" * 3000,), message={"title": "*" * 3000, "body": "x" * 9000})
+    content = discord.messages[0]["body"]["content"]
+    assert len(content) <= 2000
+    assert "/l/acknowledge" in content
+
+
+def test_a_refused_body_is_not_tried_for_ever(discord):
+    discord.next_answer(status=400, json={"message": "Invalid Form Body", "code": 50035}, times=2)
     with pytest.raises(SendError, match="Invalid Form Body") as error:
         send(discord)
     assert error.value.permanent

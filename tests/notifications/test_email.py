@@ -166,12 +166,22 @@ def test_without_a_bounce_address_mails_come_back_to_the_sender(smtp):
     assert smtp.senders == ["pager@example.com"]
 
 
-@pytest.mark.parametrize("field", ["subject", "thread"])
-def test_a_line_break_in_a_header_is_refused(smtp, field):
+def test_a_line_break_in_a_header_is_refused(smtp):
     with pytest.raises(SendError, match="line break") as error:
-        Email().send("alice@example.com", change(message=make_message(**{field: "a\r\nBcc: all@example.com"})))
+        Email().send("alice@example.com", change(message=make_message(thread="a\r\nBcc: all@example.com")))
     assert error.value.permanent
     assert smtp.mails == []
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("name", ["Disk", "Plätze"])
+def test_a_subject_of_several_lines_becomes_one_and_the_page_goes_out(smtp, end, name):
+    for rest in ("Bcc: all@example.com", "is full"):
+        Email().send("alice@example.com", change(message=make_message(subject=f"{name}{end}{rest}")))
+        mail = smtp.mails.pop()
+        assert str(mail["Subject"]) == f"{name} {rest}"
+        assert mail["Bcc"] is None
+        assert mail.is_multipart()
 
 
 @pytest.mark.parametrize("address", ["a\r\nb@example.com", "alice", "", "alice@example.com\nBcc: x@example.com"])

@@ -262,6 +262,22 @@ def test_the_app_joins_a_channel_once_and_then_gives_up(slack):
     assert error.value.permanent
 
 
+def test_a_channel_that_nobody_can_join_by_themselves_wants_an_invitation(slack):
+    slack.next_answer("chat.postMessage", json={"ok": False, "error": "not_in_channel"})
+    slack.next_answer("conversations.join", json={"ok": False, "error": "method_not_supported_for_channel_type"})
+    with pytest.raises(SendError, match="Invite it") as error:
+        send(slack)
+    assert error.value.permanent
+
+
+def test_all_calls_of_one_message_share_a_time_limit(slack):
+    """A dozen slow calls, each within its own limit, would outlast the lease, and the message would go out twice."""
+    late = client({**slack.config}, within=0)
+    with pytest.raises(SendError, match="within 0 s"):
+        late.chat_postMessage(channel=CHANNEL, text="x")
+    assert slack.calls == []
+
+
 @pytest.mark.logs_errors
 @pytest.mark.parametrize("error", ["msg_too_long", "msg_blocks_too_long", "invalid_blocks", "no_text"])
 def test_blocks_that_slack_refuses_go_out_as_text_with_links(slack, error):

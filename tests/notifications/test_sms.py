@@ -274,13 +274,27 @@ def test_a_server_that_is_not_there_is_tried_again(fake):
     with pytest.raises(SendError, match="could not be reached") as raised:
         send(fake, config={"base_url": "http://127.0.0.1:9"})
     assert not raised.value.permanent
-    assert "127.0.0.1" not in str(raised.value)
+    assert fake.account_sid not in str(raised.value)
 
 
 def test_a_private_address_of_the_api_is_refused(fake, settings):
     settings.HTTP_ALLOW_PRIVATE = []
     with pytest.raises(ProviderBroken, match="HTTP_ALLOW_PRIVATE"):
         send(fake)
+
+
+def test_a_name_of_a_private_address_is_refused_when_it_is_called(fake, settings):
+    settings.HTTP_ALLOW_PRIVATE = []
+    with pytest.raises(SendError, match="private"):
+        send(fake, config={"base_url": f"http://localhost:{fake.port}"})
+    assert fake.messages == []
+
+
+def test_too_many_requests_say_when_to_come_back(fake):
+    fake.next_answer(429, code=20429, headers={"Retry-After": "17"})
+    with pytest.raises(SendError, match="20429") as raised:
+        send(fake)
+    assert (raised.value.permanent, raised.value.retry_after) == (False, 17)
 
 
 def test_threads_do_not_share_a_client(fake):

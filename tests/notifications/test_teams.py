@@ -91,8 +91,20 @@ def test_a_flow_that_is_gone_is_a_dead_address(teams, status):
     assert "SECRET" not in error.value.message
 
 
-def test_a_card_that_is_refused_is_not_tried_again_and_the_reason_is_kept(teams):
-    teams.next_answer(status=400, text='{"error":{"code":"TriggerInputSchemaMismatch"}}')
+@pytest.mark.parametrize("status", [400, 413])
+def test_a_card_that_is_refused_goes_out_as_text_with_links(teams, status):
+    teams.next_answer(status=status, text="Bad card")
+    send(teams, notes=("This page is 3 min late.",), message={"body": "*" * 9000})
+    (card,) = teams.cards
+    assert all(one["type"] == "TextBlock" for one in card["body"])
+    assert "actions" not in card
+    text = card["body"][0]["text"]
+    for words in ("Checkout errors", "3 min late", "/l/acknowledge", "/incidents/42"):
+        assert words in text
+
+
+def test_a_card_that_is_refused_is_not_tried_for_ever_and_the_reason_is_kept(teams):
+    teams.next_answer(status=400, text='{"error":{"code":"TriggerInputSchemaMismatch"}}', times=2)
     with pytest.raises(SendError, match="TriggerInputSchemaMismatch") as error:
         send(teams)
     assert error.value.permanent

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import html
 import re
+import string
 import uuid
 
 import pytest
@@ -206,6 +207,17 @@ def test_a_code_links_the_chat_to_the_person_who_got_it_once(alice, bob):
         telegram_links.take(code, 111111, now=NOW)
     with pytest.raises(DomainError, match="linked to somebody else"):
         telegram_links.take(telegram_links.make(bob, now=NOW), 111111, now=NOW)
+
+
+def test_a_used_code_is_used_however_it_is_spelled(alice):
+    code = telegram_links.make(alice, now=NOW)
+    telegram_links.take(code, 111111, now=NOW)
+    letters = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    # Four bits of the last letter carry nothing, and base64 has two spellings of two letters.
+    for other in (*(code[:-1] + each for each in letters), code.translate(str.maketrans("-_", "+/")), code + "=="):
+        with pytest.raises(DomainError, match="used already|not one of ours"):
+            telegram_links.take(other, 222222, now=NOW)
+    assert ContactMethod.objects.filter(channel="telegram").count() == 1
 
 
 def test_linking_again_brings_a_dead_chat_back(alice):

@@ -116,8 +116,9 @@ def test_a_bundle_says_what_is_in_it():
     assert "3 incidents. number 1 One, number 2 Two, number 3 Three. Press 4 to acknowledge all, " in text
 
 
-def test_the_longest_message_fits_into_a_call(fake):
-    message = make_message(title="& <" * 400, body="& <" * 4000, kind=Kind.BUNDLE)
+@pytest.mark.parametrize("filler", ["& <", "%", "9", "é"])
+def test_the_longest_message_fits_into_a_call(fake, filler):
+    message = make_message(title=filler * 400, body=filler * 4000, kind=Kind.BUNDLE)
     assert send(fake, message=message).provider_id == fake.calls[0].sid
 
 

@@ -208,6 +208,7 @@ def test_a_private_address_is_refused_when_typed_and_when_sent(sink, settings):
     assert sink.requests == []
 
 
-def test_a_broken_secret_says_what_to_do(sink):
+@pytest.mark.parametrize("secret", ["whsec_*", "whsec_", "whsec_==="])
+def test_a_broken_secret_says_what_to_do(sink, secret):
     with pytest.raises(SendError, match="Empty it to get a new one"):
-        Webhook().send(sink.url(), dataclasses.replace(OUTGOING, secret="whsec_*"))
+        Webhook().send(sink.url(), dataclasses.replace(OUTGOING, secret=secret))

@@ -339,3 +339,27 @@ def test_the_service_worker_stands_at_the_root_and_is_looked_for_anew(client):
     app = client.get("/manifest.webmanifest")
     assert app["Content-Type"] == "application/manifest+json"
     assert app.json()["display"] == "standalone"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[" * 8000,
+        b"{" * 9000,
+        b"[1]",
+        b'{"state": []}',
+        b'{"state": {"shown": 1}}',
+        b'{"state": "shown", "token": "\\ud800"}',
+        b'{"state": "shown", "token": ["x"]}',
+        b'{"subscription": [{"endpoint": 7}]}',
+        b'{"subscription": {"endpoint": 7, "keys": {"auth": [], "p256dh": "\\ud800"}}}',
+        b'{"subscription": {"endpoint": ["https://push.example.com"], "keys": {"auth": "", "p256dh": ""}}}',
+    ],
+)
+@pytest.mark.parametrize("path", ["/push/receipt", "/push/subscribe", "/push/unsubscribe"])
+def test_an_odd_body_breaks_nothing(client, path, body):
+    answer = client.post(path, body, content_type="application/json")
+    assert answer.status_code in ((204,) if path == "/push/unsubscribe" else (400, 403))
+    assert not ContactMethod.objects.exists()
