@@ -23,7 +23,7 @@ State = Notification.State
 TABLE = Notification._meta.db_table
 
 FEW = 3  # up to so many waiting messages go out one by one
-AT_ONCE = Limit(FEW, 30)  # of one address: three at once, and then one in ten seconds
+AT_ONCE = Limit(FEW, 30)  # of one address: three at once, and then one in ten seconds; see `_name`
 LISTED = 20  # the rest is counted
 MOST = 1000  # in one bundle
 GATHERED = "Held back: messages came quickly one after the other, so the next ones were gathered into one."
@@ -37,18 +37,19 @@ def companions(rows, now):
 
     Those are the due ones and the ones that were held back, and only of addresses that may get a message now.
     """
-    groups = {(row.contact_method_id, row.kind in CALLS) for row in rows if is_bundled(row)}
+    groups = _groups(rows)
     if not groups:
         return []
-    buckets = Allowance.objects.in_bulk([_name(group) for group in groups])
-    free = [group for group in groups if _may_get_one(buckets.get(_name(group)), now)]
+    names = {group: _name(group, members) for group, members in groups.items()}
+    buckets = Allowance.objects.in_bulk(names.values())
+    free = [group for group, name in names.items() if _may_get_one(buckets.get(name), now)]
     calls = Q(contact_method__in=[method for method, is_call in free if is_call], kind__in=CALLS)
     changes = Q(contact_method__in=[method for method, is_call in free if not is_call], kind__in=CHANGES)
     waiting = (
         Notification.objects.unsettled()
         .filter(calls | changes, Q(due_at__lte=now) | Q(due_at__isnull=False, reason=GATHERED), bundle=None)
         .exclude(pk__in=[row.pk for row in rows])
-        .exclude(kind=Kind.BUNDLE)
+        .exclude(topic__startswith=PREFIX)
         .order_by("is_repeat", "urgency", "due_at")
     )
     found = waiting.select_for_update(skip_locked=True, of=("self",))[:MOST] if free else ()
@@ -61,8 +62,10 @@ def _may_get_one(bucket, now):
 
 def is_bundled(row):
     """Whether a message may become part of a bundle. One that changes an earlier one in place stays on its own."""
-    if row.contact_method_id is None or row.kind == Kind.BUNDLE or row.kind not in CALLS | CHANGES:
+    if row.contact_method_id is None or row.kind not in CALLS | CHANGES:
         return False
+    if row.topic.startswith(PREFIX):
+        return False  # one of changes has the kind of a change: its members would wait for ever inside another
     if row.attempts:
         return False  # it had its turn: the next try, perhaps through another account, must not queue again
     if row.channel not in channels:
@@ -76,14 +79,12 @@ def gather(rows, now):
 
     Also returned is `{pk: (due_at, reason)}` of those that wait a moment, so that more of them go out together.
     """
-    groups = collections.defaultdict(list)
-    for row in rows:
-        if is_bundled(row):
-            groups[row.contact_method_id, row.kind in CALLS].append(row)
-    purse = limits.Purse({_name(group): AT_ONCE for group in groups}, now)
+    groups = _groups(rows)
+    names = {group: _name(group, members) for group, members in groups.items()}
+    purse = limits.Purse(dict.fromkeys(names.values(), AT_ONCE), now)
     instead, held, bundles = {}, {}, {}
     for group, members in groups.items():
-        name = _name(group)
+        name = names[group]
         left = purse.left(name)
         if len(members) <= min(left, FEW):
             for _ in members:
@@ -107,9 +108,22 @@ def gather(rows, now):
     return [row for row in found if row is not None], held
 
 
-def _name(group):
+def _groups(rows):
+    """`{(contact method, whether they ask for an answer): rows}` of those that may go out together."""
+    groups = collections.defaultdict(list)
+    for row in rows:
+        if is_bundled(row):
+            groups[row.contact_method_id, row.kind in CALLS].append(row)
+    return groups
+
+
+def _name(group, rows):
+    """The limit of these rows. First urgent pages have their own, so that no quiet message can use it up."""
     method_id, is_call = group
-    return f"bundle {method_id} {'calls' if is_call else 'changes'}"
+    if not is_call:
+        return f"bundle {method_id} changes"
+    is_first = any(row.urgency == "high" and not row.is_repeat for row in rows)
+    return f"bundle {method_id} {'first' if is_first else 'calls'}"
 
 
 def _join(bundle, members):

@@ -6,6 +6,8 @@ Rows that cannot be sent end here, with the reason.
 import collections
 import dataclasses
 import datetime
+import functools
+import logging
 
 from accounts.models import User
 from core.secrets import UNREADABLE
@@ -13,6 +15,8 @@ from notifications import circuits, codes, providers, sending, verification, wor
 from notifications.message import PROBES, Message
 from notifications.models import Attempt, ContactMethod, Destination, Notification, channels, vendors
 from notifications.results import Ending, refused
+
+logger = logging.getLogger(__name__)
 
 State = Notification.State
 
@@ -49,12 +53,23 @@ def make(rows, now):
         # What changes a message goes out through the account that sent it, as no other knows it.
         by, _ = earlier.get(row.changes_id, ("", None))
         own = sorted(own, key=lambda account, by=by: account is not None and account.key != by)
-        ready.append(_Ready(row, channel, address, name, own))
+        one = _Ready(row, channel, address, name, own)
+        try:
+            one.circuits  # noqa: B018 - an address without sense may have none
+        except Exception as error:  # one broken message must not stop the others of its batch
+            endings.append(_broken(one, error, now))
+        else:
+            ready.append(one)
     routed, more = _routes(ready, now)
     endings += more
     codes.give([one.row for one, _ in routed], now=now)
     words = wording.load()
-    jobs = [_job(one, route, earlier, words) for one, route in routed]
+    jobs = []
+    for one, route in routed:
+        try:
+            jobs.append(_job(one, route, earlier, words))
+        except Exception as error:  # see above
+            endings.append(_broken(one, error, now))
     words.note_troubles(now=now)
     return jobs, endings
 
@@ -69,9 +84,15 @@ class _Ready:
     person: str
     accounts: list
 
-    @property
+    @functools.cached_property
     def circuits(self):
         return [circuits.name_of(self.channel, account, self.address.address) for account in self.accounts]
+
+
+def _broken(one, error, now):
+    logger.error("Message %s on %s could not be made ready", one.row.pk, one.row.channel, exc_info=error)
+    reason = f"It could not be made ready to be sent: {type(error).__name__}. The log has the details."
+    return Ending.of_row(one.row, State.FAILED, now, reason=reason, person=one.person)
 
 
 def _routes(ready, now):

@@ -18,6 +18,7 @@ TABLE = Allowance._meta.db_table
 
 # One person, over all channels that are read by people, for all but the first page of a topic that is urgent.
 PER_PERSON = Limit(30, 300)
+SHORTEST = datetime.timedelta(milliseconds=1)  # due again at this very moment, it would be claimed without end
 LONGEST = datetime.timedelta(minutes=5)  # a message that is held looks again at the latest after this
 
 
@@ -69,16 +70,16 @@ class Purse:
             for name in names:
                 self._tokens[name] -= 1
             return None
-        return max(empty, key=self._due)
+        return max(empty, key=self._wait)
 
     def queue(self, name):
         """When a message that could not be taken may look again: the next after those that asked before it."""
-        due_at = min(self._due(name), self.now + LONGEST)
+        due_at = self.now + min(max(self._wait(name), SHORTEST), LONGEST)
         self._queued[name] += 1
         return due_at
 
-    def _due(self, name):
-        return self.now + wait(self._tokens[name], self.limits[name], self._queued[name])
+    def _wait(self, name):
+        return wait(self._tokens[name], self.limits[name], self._queued[name])
 
     def save(self):
         if not self.limits:

@@ -49,15 +49,16 @@ def settle(topics, *, by=None, reason, now):
             # A note that waits stays true whatever happens, and nothing later repeats it: it is sent.
             f"WITH wanted AS (SELECT id FROM {TABLE} WHERE topic = ANY(%(topics)s) AND ("
             "state IN ('pending', 'sending') AND NOT coalesce(message @? '$.data.in_thread', false) "
-            "OR (state IN ('sent', 'delivered', 'read') AND user_id = %(by)s AND kind = ANY(%(calls)s))) "
+            "OR (state IN ('sent', 'delivered', 'read') AND user_id = %(by)s AND kind = ANY(%(calls)s)) "
+            # Nobody waits for a receipt any more: one that is missing would page the admins about work that is taken.
+            "OR (state = 'sent' AND receipt_due_at IS NOT NULL)) "
             "ORDER BY id FOR UPDATE) "
-            f"UPDATE {TABLE} AS entry SET due_at = NULL, "
-            "state = CASE state WHEN 'pending' THEN 'cancelled' WHEN 'sending' THEN 'sending' "
-            "ELSE 'acknowledged' END, "
+            f"UPDATE {TABLE} AS entry SET due_at = NULL, receipt_due_at = NULL, "
+            "state = CASE WHEN state = 'pending' THEN 'cancelled' WHEN state = 'sending' THEN 'sending' "
+            "WHEN user_id = %(by)s AND kind = ANY(%(calls)s) THEN 'acknowledged' ELSE state END, "
             "reason = CASE WHEN state IN ('pending', 'sending') THEN %(reason)s ELSE reason END, "
-            "receipt_due_at = CASE WHEN state IN ('sent', 'delivered', 'read') THEN NULL ELSE receipt_due_at END, "
-            "acknowledged_at = CASE WHEN state IN ('sent', 'delivered', 'read') THEN %(now)s "
-            "ELSE acknowledged_at END "
+            "acknowledged_at = CASE WHEN state IN ('sent', 'delivered', 'read') AND user_id = %(by)s "
+            "AND kind = ANY(%(calls)s) THEN %(now)s ELSE acknowledged_at END "
             "FROM wanted WHERE entry.id = wanted.id "
             "AND entry.state IN ('pending', 'sending', 'sent', 'delivered', 'read')",
             {
@@ -255,9 +256,11 @@ def deliver(now=None, seconds=10, clock=timezone.now):
 
 def _end_abandoned(now):
     """End rows that were settled while they were being sent, by a worker that never came back to say how it went."""
-    Notification.objects.filter(state=State.SENDING, due_at=None, lease_until__lte=now).update(
-        state=State.CANCELLED, lease_token=None, lease_until=None
-    )
+    abandoned = Notification.objects.filter(state=State.SENDING, due_at=None, lease_until__lte=now)
+    with transaction.atomic():
+        # What somebody else holds is left to the next call: waiting for it could become a deadlock.
+        if pks := list(abandoned.select_for_update(skip_locked=True).values_list("pk", flat=True)):
+            Notification.objects.filter(pk__in=pks).update(state=State.CANCELLED, lease_token=None, lease_until=None)
 
 
 def _settled(pks, bundles):

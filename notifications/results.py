@@ -135,7 +135,8 @@ def next_wait(round, asked_seconds, random):
     delays = settings.RETRY_DELAYS_SECONDS
     if round > len(delays):
         return None
-    return max(delays[round - 1], min(asked_seconds, LONGEST_RETRY_SECONDS)) * (1 + JITTER * random())
+    # In this order `min` turns a number that is none, which JSON allows, into the longest wait.
+    return max(delays[round - 1], min(LONGEST_RETRY_SECONDS, asked_seconds)) * (1 + JITTER * random())
 
 
 def _verdict(route, what, at, **more):
@@ -151,7 +152,7 @@ def _verdict_of(route, error, at):
     if error.permanent:
         return _verdict(route, circuits.UNTRIED if error.status is None else circuits.WORKS, at)
     if error.status == TOO_MANY:
-        asked = min(error.retry_after or 0, LONGEST_RETRY_SECONDS)
+        asked = min(LONGEST_RETRY_SECONDS, error.retry_after or 0)
         until = at + datetime.timedelta(seconds=asked) if asked else None
         return _verdict(route, circuits.BUSY, at, error=short(error.message), until=until)
     return _verdict(route, circuits.FAILS, at, error=short(error.message))
@@ -197,7 +198,8 @@ def record(endings, *, now):
 def _write(endings, now, is_last):
     # The news go first, before any row is locked here: see losses.py.
     told, following = _tell([each for each in endings if each.state in (State.FAILED, State.CANCELLED)], now)
-    if following:
+    has_bundles = any(each.topic.startswith(bundling.PREFIX) for each in endings)
+    if following or has_bundles:  # what follows from these writes to more rows than theirs, with lower numbers
         losses.lock({each.pk for each in endings}.union(*following.values()))
     states = _update(endings)
     if not is_last and any(states.get(each.pk) != each.state for each in told):

@@ -25,7 +25,7 @@ from notifications.message import CALLS, Message
 
 logger = logging.getLogger(__name__)
 
-THREADS, LANE_THREADS = 32, 16
+THREADS, LANE_THREADS = 96, 16  # when several services hang at once, the others still have threads
 COROUTINES, LANE_COROUTINES = 384, 32  # within the connections of core.http: in all, and to one host
 GATHER_SECONDS = 0.05  # results are read in groups, because each group is a transaction
 STUCK_SECONDS = 3  # a full lane whose oldest send takes longer than this hands its waiting messages back

@@ -180,3 +180,35 @@ def test_a_missing_receipt_of_a_bundle_is_no_loss_when_everything_in_it_was_answ
     outbox.settle(topics[3:], by=bob, reason="Bob acknowledged.", now=after(seconds=55))
     receipts.note_missing(after(minutes=2))
     assert not Alarm.objects.exists()
+
+
+def test_a_bundle_of_changes_that_was_handed_back_does_not_become_part_of_another(bob, mailoutbox):
+    make_method(bob, "email", "bob@example.com")
+    storm(bob, 4, kind="resolved", urgency="low")
+    outbox._give_back(outbox._prepare(outbox.claim(NOW), NOW), NOW)
+    storm(bob, 4, start=4, kind="resolved", urgency="low", now=after(seconds=2))
+    outbox.deliver(now=after(seconds=2))
+    outbox.deliver(now=after(seconds=30))
+    assert set(members().values_list("state", flat=True)) == {"sent"}
+    assert len(mailoutbox) == 2
+
+
+def test_a_first_urgent_page_does_not_wait_behind_quiet_ones_to_the_same_address(bob, mailoutbox):
+    make_method(bob, "email", "bob@example.com")
+    storm(bob, 3, urgency="low")
+    outbox.deliver(now=NOW)
+    storm(bob, 1, start=3, now=after(seconds=1))
+    outbox.deliver(now=after(seconds=1))
+    assert "Incident 3" in mailoutbox[-1].body and len(mailoutbox) == 4
+
+
+def test_first_urgent_pages_take_along_what_was_gathered(bob, mailoutbox):
+    make_method(bob, "email", "bob@example.com")
+    storm(bob, 4, urgency="low")
+    storm(bob, 8, start=4, urgency="low", now=after(seconds=1))
+    for second in range(3):
+        outbox.deliver(now=after(seconds=second))
+    storm(bob, 1, start=12, now=after(seconds=4))
+    outbox.deliver(now=after(seconds=4))
+    assert set(members().values_list("state", flat=True)) == {"sent"}
+    assert "Incident 12" in mailoutbox[-1].body

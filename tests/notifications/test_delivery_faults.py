@@ -276,6 +276,19 @@ def test_a_message_that_stops_its_worker_is_given_up_and_the_others_go_out(alice
     assert Alarm.objects.filter(key=f"unreachable:incident:42:{bob.pk}").exists()
 
 
+@pytest.mark.logs_errors
+def test_a_message_that_cannot_even_be_made_ready_stops_none_of_its_batch(alice, bob, sink):
+    make_method(alice, address=sink.url("/alice"))
+    make_method(bob, address="http://[::1")
+    (row,) = page(bob)
+    page(alice)
+    outbox.deliver(now=NOW)
+    row.refresh_from_db()
+    assert row.state == "failed" and "ValueError" in row.reason
+    assert [request.path for request in sink.requests] == ["/alice"]
+    assert Alarm.objects.filter(key=f"unreachable:incident:42:{bob.pk}").exists()
+
+
 # --- no way between the worker and the provider ---------------------------------------------------------------------
 
 

@@ -146,3 +146,11 @@ def test_two_people_do_not_share_a_limit(db, narrow):
         page(person, topic="incident:1", message=make_message(urgency="low"))
     outbox.deliver(now=NOW)
     assert [address for address, *_ in narrow] == ["Emil"]
+
+
+def test_a_wait_is_never_so_short_that_the_claim_would_look_again_at_once(db):
+    limit = Limit(30, 1)
+    purse = limits.Purse({"x": limit}, NOW)
+    purse._tokens["x"] = 1 - 5e-6
+    assert purse.take(["x"]) == "x"
+    assert purse.queue("x") > NOW

@@ -300,3 +300,11 @@ def test_only_a_few_wait_for_ids_that_nobody_knows(bob):
     assert all(each.is_alive() for each in waiting)
     for each in waiting:
         each.join(10)
+
+
+def test_nobody_is_missed_for_want_of_a_receipt_once_somebody_else_has_the_incident(alice, text):
+    outbox.settle(["incident:42"], by=alice, reason="Alice acknowledged.", now=after(seconds=5))
+    receipts.note_missing(after(minutes=5))
+    text.refresh_from_db()
+    assert (text.state, text.acknowledged_at, text.receipt_missed_at) == ("sent", None, None)
+    assert not Alarm.objects.exists()

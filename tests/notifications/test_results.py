@@ -254,3 +254,10 @@ def test_what_an_admin_must_change_is_an_alarm_and_the_address_stays(bob):
 def test_a_dead_address_is_disabled_with_the_providers_words_alone(bob):
     each = ending(bob, DeadAddress("No such mailbox."))
     assert (each.dead_reason, each.state) == ("No such mailbox.", "failed")
+
+
+def test_a_busy_provider_that_asks_for_a_time_that_is_no_number_stops_no_worker():
+    error = SendError("Too many.", retry_after=float("nan"), status=429)  # JSON allows it
+    verdict = results._verdict_of(Route(circuit="webhook host"), error, NOW)
+    assert verdict.until <= after(seconds=results.LONGEST_RETRY_SECONDS)
+    assert results.next_wait(1, error.retry_after, lambda: 0.0) == results.LONGEST_RETRY_SECONDS

@@ -29,7 +29,7 @@ class Gate(Channel):
     def send(self, address, outgoing):
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        if address == "slow":
+        if address.startswith("slow"):
             self.is_open.wait(10)
         self.at_once -= 1
         return "id"
@@ -80,6 +80,16 @@ def test_a_stuck_lane_leaves_threads_to_the_others(gate):
         gate.is_open.set()
         assert len(collect(lanes, 6)) == 6
         assert not lanes.is_busy
+
+
+def test_several_stuck_lanes_leave_threads_to_the_others(gate):
+    """Texts, calls and a chat that hang together, as when the network to all of them is gone."""
+    with sending.Lanes(lambda: NOW) as lanes:
+        for number in range(4):
+            lane = [job(gate, 1000 * number + each, f"slow {number}") for each in range(sending.LANE_THREADS)]
+            lanes.add(lane)
+        lanes.add([job(gate, 9000, "quick")])
+        assert [sent.job.pk for sent in collect(lanes, 1)] == [9000]
 
 
 def test_a_stuck_lane_hands_its_waiting_messages_back(gate, monkeypatch):

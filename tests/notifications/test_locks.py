@@ -1,0 +1,111 @@
+"""Locks: whoever answers, sends and reports at the same moment never waits for each other in a circle."""
+
+import random
+
+import pytest
+
+from core.errors import DomainError, SendError
+from incidents import lifecycle
+from notifications import bundling, outbox, receipts, results
+from notifications.channels.base import Accepted, DeadAddress
+from notifications.models import Notification
+from notifications.sending import Sent
+from tests.factories import IncidentFactory
+from tests.notifications.conftest import NOW, after, make_message, make_method, make_person, make_rule
+from tests.threads import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def plan(incidents, people, *, now=NOW):
+    pages = [
+        outbox.Page(f"{each.topic}:p1", each.topic, person.pk, make_message())
+        for each in incidents
+        for person in people
+    ]
+    outbox.plan_many(pages, now=now)
+
+
+def arrive(jobs, at):
+    """Note that these went out, as a worker does; without any network."""
+    results.record([results.after(Sent(job, at, Accepted(f"id-{job.pk}"), called_at=at)) for job in jobs], now=at)
+
+
+def test_bundles_end_while_their_incidents_are_acknowledged():
+    """A bundle, whose members have low numbers, ends together with single pages, whose numbers are high."""
+    bob, alice = make_person("Bob"), make_person("Alice")
+    make_method(bob, "email", "bob@example.com")
+    make_method(alice)
+    for turn in range(12):
+        incidents = [IncidentFactory() for _ in range(8)]
+        plan(incidents, [bob, alice], now=after(minutes=turn))
+        at = after(minutes=turn)
+        jobs = outbox._prepare(outbox.claim(at), at)
+        assert any(job.topic.startswith(bundling.PREFIX) for job in jobs)
+        outcomes = at_once(
+            lambda jobs=jobs, at=at: arrive(jobs, at),
+            *[
+                lambda number=each.pk, at=at: lifecycle.acknowledge(number, by=alice, now=at)
+                for each in incidents[::2]
+            ],
+        )
+        assert [each for each in outcomes if isinstance(each, Exception)] == []
+    assert not Notification.objects.filter(state="sending").exists()
+
+
+def test_everything_at_once_neither_deadlocks_nor_loses_a_message(settings):
+    settings.RETRY_DELAYS_SECONDS = [1]
+    people = [make_person(name) for name in ("Alice", "Bob", "Charlie")]
+    for person in people:
+        make_rule(make_method(person, "email", f"{person.name}@example.com"))
+        make_rule(make_method(person))
+        make_rule(make_method(person, "sms", f"+1415555000{person.pk % 10}"), delay_minutes=1)
+    dice = random.Random(1)
+
+    def work(at):
+        jobs = outbox._prepare(outbox.claim(at, 20), at)
+        errors = {
+            0: SendError("Later."),
+            1: SendError("Never.", permanent=True),
+            2: DeadAddress("Gone.") if at.second % 20 == 0 else SendError("Later."),
+        }
+        ended = []
+        for job in jobs:
+            error = errors.get(dice.randrange(8))
+            said = None if error else Accepted(f"id-{job.pk}")
+            ended.append(results.after(Sent(job, at, said, error=error, called_at=at)))
+        results.record(ended, now=at)
+
+    def report(at):
+        for row in Notification.objects.filter(state="sent").exclude(provider_id="").order_by("?")[:10]:
+            state = dice.choice(["delivered", "read", "failed"])
+            receipts.report(row.channel, row.provider_id, state, at=at, error="It came back.")
+
+    def answer(number, by, at):
+        try:
+            lifecycle.acknowledge(number, by=by, now=at)
+            lifecycle.resolve(number, by=by, now=at)
+        except DomainError:  # somebody else was first
+            pass
+
+    for turn in range(12):
+        at = after(seconds=5 * turn)
+        incidents = [IncidentFactory() for _ in range(6)]
+        plan(incidents, people, now=at)
+        Notification.objects.filter(state="sent").update(receipt_due_at=at)
+        outcomes = at_once(
+            *[lambda at=at: [work(at) for _ in range(4)]] * 2,
+            *[lambda at=at: [report(at) for _ in range(2)]] * 2,
+            lambda at=at: receipts.note_missing(at),
+            *[
+                lambda by=by, at=at, incidents=incidents: [answer(each.pk, by, at) for each in incidents[::2]]
+                for by in people[:2]
+            ],
+        )
+        assert [each for each in outcomes if isinstance(each, Exception)] == []
+    # What is neither settled nor sent is due, or in a bundle that is: nothing waits for nobody.
+    for second in range(60, 400, 2):
+        if not Notification.objects.unsettled().exists():
+            break
+        work(after(seconds=second))
+    assert not Notification.objects.unsettled().exists()
