@@ -236,19 +236,24 @@ def fakes_environment(port):
 
 @transaction.atomic
 def use_fakes(port, *, now):
-    """Give the people of the demo company a Slack member and a telephone, and its teams places. Twice is harmless."""
+    """Give the people of the demo company a Slack member and a telephone, and its teams places.
+
+    Twice is harmless: whoever has them keeps the rules as they are by now.
+    """
     for key, (member, number) in REACHED.items():
         person = User.objects.filter(email=f"{key}@example.com").first()
         if person is None:
             continue
+        wanted = []
         for channel, address, delay in (("slack", member, 0), ("sms", number, 0), ("voice", number, 1)):
-            method = _method(person, channel, address, now)
-            NotificationRule.objects.get_or_create(
-                user=person, urgency=Urgency.HIGH, contact_method=method, delay_minutes=delay
-            )
-        for method in person.contact_methods.filter(channel="email"):
-            for urgency in Urgency.values:
-                NotificationRule.objects.get_or_create(user=person, urgency=urgency, contact_method=method)
+            method, is_new = _method(person, channel, address, now)
+            if is_new:
+                wanted.append((Urgency.HIGH, method, delay))
+        if wanted and not person.notification_rules.exists():  # from now on, what has no rule is not used
+            mails = person.contact_methods.filter(channel="email")
+            wanted += [(urgency, method, 0) for method in mails for urgency in Urgency]
+        for urgency, method, delay in wanted:
+            NotificationRule.objects.create(user=person, urgency=urgency, contact_method=method, delay_minutes=delay)
     for slug in TEAMS:
         team = Team.objects.filter(slug=slug).first()
         if team is None:
@@ -258,10 +263,12 @@ def use_fakes(port, *, now):
 
 
 def _method(person, channel, address, now):
+    """The contact method, and whether it was made just now."""
     found = person.contact_methods.filter(channel=channel, address_key__in=secrets_at_rest.fingerprints(address))
-    return found.first() or ContactMethod.objects.create(
-        user=person, channel=channel, address=address, label="fake", verified_at=now
-    )
+    if method := found.first():
+        return method, False
+    fields = {"user": person, "channel": channel, "address": address, "label": "fake", "verified_at": now}
+    return ContactMethod.objects.create(**fields), True
 
 
 def _place(name, team, channel, address, now):

@@ -519,6 +519,9 @@ class Supervisor:
         self._await_end([self.web], began + WEB_STOP_SECONDS)
         self.worker.terminate()
         self.ticker.terminate()
+        self._await_end([self.worker, self.ticker], began + STOP_SECONDS)
+        for child in self.children:  # the fakes are last: the worker may still be sending to them
+            child.terminate()
         self._await_end(self.children, began + STOP_SECONDS)
         for child in self.children:
             if child.is_up:

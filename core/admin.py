@@ -40,6 +40,7 @@ from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelect2Widget,
     UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
@@ -154,6 +155,14 @@ def switch(**options):
 
 def file_field(**options):
     return forms.FileField(required=False, widget=UnfoldAdminFileFieldWidget(), **options)
+
+
+def json_field(**options):
+    return forms.JSONField(required=False, widget=lines_widget(3), **options)
+
+
+def lines_widget(rows):
+    return UnfoldAdminTextareaWidget(attrs={"rows": rows})
 
 
 def select_widget(choices):

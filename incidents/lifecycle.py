@@ -15,7 +15,7 @@ from incidents.figures import answer_text
 from incidents.models import Incident, Severity
 from incidents.priorities import priority_of, urgency_of
 from incidents.signals import incident_changed, incidents_triggered
-from notifications import outbox
+from notifications import outbox, resending
 from notifications.message import storable
 
 
@@ -120,8 +120,8 @@ def acknowledge(number, *, by, now, via="web"):
     """
     incident = locked(number)
     if incident.status in (states.ACKNOWLEDGED, states.INVESTIGATING, states.REMEDIATING):
-        if by:  # two people tapped the button at once: what this one was sent counts as answered
-            outbox.settle([incident.topic], by=by, reason="acknowledged", now=now)
+        if by:  # two people tapped the button at once: what this one was sent counts as answered, and only that
+            resending.answer(incident.topic, by=by, reason="acknowledged", now=now)
         return incident
     previous = {"status": incident.status}
     incident.status = states.after("acknowledge", incident.status)

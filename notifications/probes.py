@@ -14,6 +14,8 @@ from notifications.models import ContactMethod, Destination, Notification, chann
 State = Notification.State
 
 PER_ADDRESS, WINDOW = 5, datetime.timedelta(minutes=1)
+# An address need not be verified, and removing one forgets its tests: nobody may flood a stranger, or the bill.
+PER_PERSON, PERSON_WINDOW = 30, datetime.timedelta(hours=1)
 STUCK = datetime.timedelta(seconds=10)  # what is due goes out within a second when the workers run
 
 WAITING, SENDING, ACCEPTED = "waiting", "sending", "accepted"
@@ -24,7 +26,7 @@ DELIVERED, FAILED, NO_RECEIPT = "delivered", "failed", "no receipt"
 def send_test(address, *, by, now):
     """Send a test to a ContactMethod or a Destination, verified or not. Returns its Notification.
 
-    Raises DomainError when the address is disabled or its channel is gone, TooMany after five within a minute.
+    Raises DomainError when the address is disabled or its channel is gone, TooMany after too many.
     """
     model = type(address)
     address = model.objects.select_for_update(no_key=True).get(pk=address.pk)
@@ -40,6 +42,10 @@ def send_test(address, *, by, now):
     )
     if recent.count() >= PER_ADDRESS:
         raise TooMany(f"{PER_ADDRESS} tests were sent to this address within a minute. Wait a minute, then try again.")
+    if isinstance(address, ContactMethod):
+        tests = Notification.objects.filter(user=address.user_id, kind=Kind.TEST.value)
+        if tests.filter(created_at__gt=now - PERSON_WINDOW).count() >= PER_PERSON:
+            raise TooMany(f"{PER_PERSON} tests were sent to {address.user} within an hour. Try again later.")
     asked_at = now.astimezone(zone_of(by.time_zone if by else ""))
     who = f"{by} asked for it" if by else "It was asked for"
     message = Message(

@@ -1,4 +1,4 @@
-"""What people do with a message by hand: send it once more, stop it, mark it as read."""
+"""What people do with their messages by hand: send one once more, stop it, mark it as read, answer them."""
 
 import json
 import uuid
@@ -7,11 +7,12 @@ from django.db import transaction
 
 from core.errors import DomainError, IllegalMove, NotAllowed, NotFound
 from notifications import outbox, planning
-from notifications.message import PROBES, Kind
-from notifications.models import Notification
+from notifications.message import CALLS, PROBES, Kind
+from notifications.models import Destination, Notification
 
 State = Notification.State
 WAITING = (State.PENDING, State.SENDING)
+RECEIVED = (State.SENT, State.DELIVERED, State.READ)
 
 
 def locked(notification_uuid):
@@ -36,10 +37,11 @@ def send_again(notification_uuid, *, by, now):
         raise DomainError(
             "A test, a code or a bundle is not sent again. Ask for a new one, or send the messages in the bundle."
         )
+    if row.user and not row.user.is_active:
+        raise DomainError(f"{row.user} is deactivated, so nothing is sent to them. Tell somebody else.")
     address = row.contact_method if row.user_id else row.destination
     if address is None or not address.is_usable:
-        why = "was deleted" if address is None else f"is not used: {address.disabled_reason or 'it is not verified'}"
-        raise DomainError(f"The address of this message {why}. Correct the address first.")
+        raise DomainError(f"The address of this message {_trouble(address)}. Correct the address first.")
     copy = planning.Row(
         uuid=uuid.uuid4(),
         plan_key=f"again:{row.pk}:{uuid.uuid4().hex}",
@@ -60,6 +62,14 @@ def send_again(notification_uuid, *, by, now):
     )
     planning.write([copy], now=now)
     return Notification.objects.get(uuid=copy.uuid)
+
+
+def _trouble(address):
+    """Why it is not used, as the end of a sentence."""
+    if address is None:
+        return "was deleted"
+    why = address.disabled_reason.rstrip(".")
+    return f"is not used: {why or ('it is not enabled' if isinstance(address, Destination) else 'it is not verified')}"
 
 
 @transaction.atomic
@@ -89,3 +99,15 @@ def mark_read(notification_uuid, *, by, now):
     row.state, row.read_at, row.receipt_due_at = State.READ, now, None
     row.save(update_fields=["state", "read_at", "receipt_due_at"])
     return row
+
+
+@transaction.atomic
+def answer(topic, *, by, reason, now):
+    """Note that `by` has answered their own pages about a topic: those that wait are stopped, and nobody else's."""
+    pages = Notification.objects.filter(topic=topic, user=by, kind__in=CALLS, state__in=(*WAITING, *RECEIVED))
+    # Locked in the order of their numbers, as everywhere, so that two such statements cannot deadlock.
+    pks = list(pages.order_by("pk").select_for_update().values_list("pk", flat=True))
+    rows, reason = Notification.objects.filter(pk__in=pks), outbox.short(reason)
+    rows.filter(state=State.PENDING).update(state=State.CANCELLED, due_at=None, reason=reason)
+    rows.filter(state=State.SENDING).update(due_at=None, reason=reason)
+    rows.filter(state__in=RECEIVED).update(state=State.ACKNOWLEDGED, acknowledged_at=now, receipt_due_at=None)

@@ -196,7 +196,7 @@ def _rendered(source, values, missing=None):
     except Trouble:
         raise
     except TemplateSyntaxError as error:
-        raise Trouble(f"{str(error).rstrip('.')}. docs/wording.md lists what can be used.") from None
+        raise Trouble(f"{str(error).rstrip('.?')}. docs/wording.md lists what can be used.") from None
     except Exception as error:  # whatever somebody wrote, the page goes out
         raise Trouble(f"It cannot be filled in ({type(error).__name__}: {str(error)[:100]}).") from None
 

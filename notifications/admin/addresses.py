@@ -1,13 +1,12 @@
 """Where people and teams are reached. A person's addresses, rules and quiet hours are also on their own page."""
 
-from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from django.utils import timezone
 
 from accounts.admin import UserAdmin
-from core.admin import Admin, Inline, SecretField, button, choices_field, link, switch, text_field
+from core.admin import Admin, Inline, SecretField, button, choices_field, json_field, link, switch, text_field
 from notifications import probes
 from notifications.models import (
     ContactMethod,
@@ -23,10 +22,14 @@ def channel_choices(wanted):
     return [("", "---------")] + sorted((kind, one.label) for kind, one in channels.classes().items() if wanted(one))
 
 
+OPTIONS_HELP = 'Names and texts as JSON, for example {"topic_id": "4"}.'
+
+
 class AddressForm(ModelForm):
-    """An address that is a credential is never sent back to the browser: empty keeps what is stored."""
+    """What is a credential, an address or an option, is never sent back to the browser: empty keeps what is stored."""
 
     address = text_field(required=False, label="Address")
+    options = json_field(label="Options", error_messages={"invalid": OPTIONS_HELP}, help_text=OPTIONS_HELP)
     secret = SecretField(
         label="Signing secret",
         help_text="The receiver of a webhook checks with it that a message comes from here: whsec_… Empty: what is "
@@ -35,14 +38,36 @@ class AddressForm(ModelForm):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        if "options" in self.fields:
+            self._hide_secret_options()
+
+    def _offer(self, wanted):
+        """Offer these channels, and say what their addresses look like; of a stored address only its own."""
+        if "channel" in self.fields:
+            self.fields["channel"].choices = channel_choices(wanted)
         if "address" not in self.fields:
             return
-        helps = [one.address_help for one in channels.classes().values()]
-        text = " ".join(f"{text.rstrip('.')}." for text in helps if text)
+        kind = self.instance.channel
+        if self.instance.pk and kind in channels:
+            text = channels.get(kind).address_help
+        else:
+            helps = {one.label: one.address_help.rstrip(".") for one in channels.classes().values() if wanted(one)}
+            text = " ".join(f"{label}: {help}." for label, help in sorted(helps.items()) if help)
         if self._keeps_address():
             self.initial["address"] = ""
             text = f"Stored: {self.instance.shown}. Empty keeps it. {text}"
         self.fields["address"].help_text = text
+
+    def _hide_secret_options(self):
+        stored, secrets = self.instance.options or {}, self._secret_options()
+        self.initial["options"] = {name: value for name, value in stored.items() if name not in secrets}
+        if kept := sorted(name for name in secrets if stored.get(name)):
+            text = f"Stored and not shown: {', '.join(kept)}. What you leave out stays; “” takes it away."
+            self.fields["options"].help_text = f"{OPTIONS_HELP} {text}"
+
+    def _secret_options(self):
+        kind = self.instance.channel
+        return {one.name for one in channels.get(kind).options if one.is_secret} if kind in channels else set()
 
     def _keeps_address(self):
         kind = self.instance.channel
@@ -55,6 +80,15 @@ class AddressForm(ModelForm):
         if not address:
             raise ValidationError("Enter the address. What it looks like depends on the channel.")
         return address
+
+    def clean_options(self):
+        options = self.cleaned_data["options"] or {}
+        if not isinstance(options, dict) or not all(isinstance(each, str) for each in options.values()):
+            raise ValidationError(OPTIONS_HELP)
+        if self.cleaned_data.get("channel") == self.initial.get("channel"):
+            stored = self.instance.options or {}
+            options = {name: stored[name] for name in self._secret_options() if name in stored} | options
+        return options
 
     def clean_secret(self):
         return self.cleaned_data["secret"] or self.instance.secret
@@ -75,10 +109,7 @@ class ContactMethodForm(AddressForm):
         super().__init__(*args, **kwargs)
         self.initial["is_verified"] = bool(self.instance.verified_at)
         self.stored_address = self.instance.address
-        if "channel" in self.fields:
-            self.fields["channel"].choices = channel_choices(
-                lambda one: one.is_for_people and (one.is_typed or one.kind == self.instance.channel)
-            )
+        self._offer(lambda one: one.is_for_people and (one.is_typed or one.kind == self.instance.channel))
 
     def clean(self):
         cleaned = super().clean()
@@ -218,8 +249,7 @@ class DestinationForm(AddressForm):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        if "channel" in self.fields:
-            self.fields["channel"].choices = channel_choices(lambda one: one.is_for_teams)
+        self._offer(lambda one: one.is_for_teams)
 
 
 @admin.register(Destination)
@@ -236,7 +266,3 @@ class DestinationAdmin(AddressAdmin):
         ("Use", {"fields": ("is_enabled", "disabled_reason", "created_at")}),
         ("More", {"fields": ("secret", "options"), "classes": ("collapse",)}),
     )
-
-
-for form in (ContactMethodForm, DestinationForm):
-    form.base_fields["options"].widget = forms.Textarea(attrs={"rows": 3})

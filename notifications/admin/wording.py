@@ -1,12 +1,11 @@
 """How messages are said: templates that are checked when they are saved, with a preview beside."""
 
-from django import forms
 from django.contrib import admin
 from django.forms import ModelForm
 from django.utils import timezone
 from django.utils.html import format_html
 
-from core.admin import Admin, table
+from core.admin import Admin, lines_widget, table
 from notifications import wording
 from notifications.models import Wording
 
@@ -15,7 +14,7 @@ class WordingForm(ModelForm):
     class Meta:
         model = Wording
         fields = ("kind", "channel", "title", "body", "is_enabled")
-        widgets = {"title": forms.Textarea(attrs={"rows": 2})}
+        widgets = {"title": lines_widget(2)}
 
     def clean(self):
         cleaned = super().clean()

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 from accounts.permissions import may
 from core.errors import DomainError, NotFound
 from core.zones import zone_of
-from notifications import history, resending
+from notifications import history, providers, resending
 from notifications.message import storable
 from notifications.models import KINDS, Notification, channels
 
@@ -116,6 +116,9 @@ def one(request, uuid):
     for each in tries:
         began, ended = each.called_at or each.started_at, each.finished_at
         each.seconds = (ended - began).total_seconds() if ended else None
+    names = providers.names_of({row.provider, *(each.provider for each in tries)})
+    for each in (row, *tries):
+        each.provider_name = names.get(each.provider, each.provider)
     context = {
         "section": "notifications",
         "now": timezone.now(),

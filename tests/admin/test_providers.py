@@ -1,5 +1,7 @@
 """Accounts at providers, destinations and wording in the admin: secrets stay secret, and nothing half is saved."""
 
+import json
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
@@ -116,6 +118,41 @@ def test_an_empty_address_keeps_the_stored_one(browser, fields_of):
     place.refresh_from_db()
     assert (place.name, place.address) == ("Renamed", "https://hooks.example.com/T0/SECRET")
     assert Destination.objects.filter(address_key__in=secrets.fingerprints(place.address)).exists()
+
+
+@pytest.mark.parametrize("text", ["{garbage", "[1]", '"headers"', '{"headers": 3}'])
+def test_options_that_are_no_names_and_texts_are_refused_with_a_sentence(browser, fields_of, text):
+    place = factories.DestinationFactory(address="https://hooks.example.com/T0/SECRET")
+    response = browser.post(page_of(place), fields_of(page_of(place)) | {"options": text})
+    assert response.status_code == 200
+    assert response.context["adminform"].form.errors["options"] == [
+        'Names and texts as JSON, for example {"topic_id": "4"}.'
+    ]
+
+
+def test_secret_options_are_kept_without_being_shown(browser, fields_of):
+    options = {"headers": "Authorization: Bearer hush", "team": "T1"}
+    place = factories.DestinationFactory(address="https://hooks.example.com/x", options=options)
+    page = browser.get(page_of(place)).content.decode()
+    assert "hush" not in page and "Stored and not shown: headers." in page
+    data = fields_of(page_of(place)) | {"name": "Renamed"}
+    assert json.loads(data["options"]) == {"team": "T1"}
+    response = browser.post(page_of(place), data)
+    assert response.status_code == 302, response.context["errors"]
+    place.refresh_from_db()
+    assert (place.name, place.options) == ("Renamed", options)
+    browser.post(page_of(place), data | {"options": '{"headers": ""}'})
+    place.refresh_from_db()
+    assert place.options == {"headers": ""}
+
+
+def test_an_address_is_explained_for_its_own_channel(browser):
+    place = factories.DestinationFactory()
+    helps = [
+        browser.get(path).content.decode() for path in (page_of(place), reverse("admin:notifications_destination_add"))
+    ]
+    assert ["integration key" in text for text in helps] == [False, True]
+    assert not any("turn push on there" in text for text in helps)  # the browsers of people are no destination
 
 
 def test_a_subscription_is_of_a_team_or_a_service(browser, fields_of, team, service):

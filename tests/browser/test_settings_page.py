@@ -102,7 +102,9 @@ def test_the_pages_fit_a_phone(open_page, dora, scheme):  # noqa: F811
     method = dora.contact_methods.first()
     dora.is_staff = True  # so that the bar has all its links
     dora.save()
-    for path in (*PATHS, f"/settings/contacts/{method.pk}", f"/settings/contacts/{method.pk}/remove"):
+    message = factories.NotificationFactory(user=dora, contact_method=method, topic="incident:1")
+    mine = f"/settings/contacts/{method.pk}"
+    for path in (*PATHS, mine, f"{mine}/remove", "/notifications", f"/notifications/{message.uuid}"):
         page = open_page(path, dora, viewport={"width": 390, "height": 844}, color_scheme=scheme)
         for fold in page.locator("details").all():
             fold.evaluate("one => one.open = true")

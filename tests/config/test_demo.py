@@ -61,3 +61,22 @@ def test_a_new_port_is_written_and_the_keys_stay(db, home, now):
     after = demo.refresh(base_url="http://127.0.0.1:9000")
     assert after["keys"] == before["keys"]
     assert after["integrations"]["generic"].startswith("http://127.0.0.1:9000/")
+
+
+def test_the_fakes_are_used_again_whatever_people_did_to_their_rules(db, home, now):
+    demo.fill(base_url="http://127.0.0.1:8000", now=now)
+    demo.use_fakes(8690, now=now)
+    alice = User.objects.get(email="alice@example.com")
+    (work,) = alice.contact_methods.filter(channel="email")
+    assert set(alice.notification_rules.values_list("urgency", "contact_method__channel", "delay_minutes")) == {
+        ("high", "slack", 0),
+        ("high", "sms", 0),
+        ("high", "voice", 1),
+        ("high", "email", 0),
+        ("low", "email", 0),
+    }
+    alice.notification_rules.filter(contact_method__channel="voice").update(delay_minutes=2)
+    alice.notification_rules.create(urgency="high", contact_method=work, delay_minutes=5)
+    changed = list(alice.notification_rules.values())
+    demo.use_fakes(8690, now=now)
+    assert list(alice.notification_rules.values()) == changed

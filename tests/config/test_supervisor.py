@@ -212,6 +212,18 @@ def test_a_worker_that_cannot_be_replaced_is_tried_again(house):
     assert house.worker.is_up
 
 
+def test_stopping_ends_the_fakes_too_without_killing_them(house, children, tmp_path):
+    house.is_embedded = False
+    house.children.append(Child("fakes"))
+    for child in house.children:
+        child.arguments = house.worker.arguments
+        children.append(child)
+        house._care_for(child, time.monotonic())
+    house._stop()
+    assert "killed" not in (tmp_path / "log" / "watchbill.log").read_text()
+    assert not any(child.is_up for child in house.children)
+
+
 def test_a_child_runs_without_its_pid_file_when_the_disk_takes_none(house, tmp_path):
     (tmp_path / "run" / "worker.pid").mkdir()  # no file can be written there
     house._care_for(house.worker, time.monotonic())

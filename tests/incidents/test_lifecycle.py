@@ -11,6 +11,7 @@ from incidents.models import Incident, TimelineEntry
 from incidents.signals import incident_changed
 from notifications import alarms
 from notifications.models import Alarm, Notification
+from tests import factories
 
 MINUTE = dt.timedelta(minutes=1)
 
@@ -48,6 +49,30 @@ def test_acknowledging_twice_is_harmless_and_keeps_the_first(incident, alice, bo
     incident.refresh_from_db()
     assert incident.acknowledged_by == alice
     assert kinds(incident).count("acknowledged") == 1
+
+
+def test_a_late_tap_stops_one_s_own_pages_and_nobody_else_s(incident, alice, bob, charlie, now):
+    lifecycle.acknowledge(incident.pk, by=charlie, now=now)
+    for person in (alice, bob):
+        lifecycle.reassign(incident.pk, to=person, by=charlie, now=now)
+    lifecycle.acknowledge(incident.pk, by=alice, now=now)
+    pages = Notification.objects.filter(topic=incident.topic, plan_key__contains="reassign")
+    assert dict(pages.values_list("user__name", "state")) == {"Alice": "cancelled", "Bob": "pending"}
+
+
+def test_a_late_tap_answers_what_was_received_and_ends_what_is_being_sent(incident, alice, bob, now):
+    lifecycle.acknowledge(incident.pk, by=bob, now=now)
+    method = alice.contact_methods.get()
+    rows = [
+        factories.NotificationFactory(topic=incident.topic, user=alice, contact_method=method, state=state)
+        for state in ("sent", "delivered", "read", "sending", "failed")
+    ]
+    lifecycle.acknowledge(incident.pk, by=alice, now=now + MINUTE)
+    for row in rows:
+        row.refresh_from_db()
+    assert [row.state for row in rows] == ["acknowledged"] * 3 + ["sending", "failed"]
+    assert {row.acknowledged_at for row in rows[:3]} == {now + MINUTE}
+    assert rows[3].due_at is None
 
 
 def test_a_late_answer_says_that_the_target_was_missed(incident, alice, now):

@@ -166,6 +166,8 @@ def test_acknowledging_twice_is_told_once(subscription, incident, alice, bob, no
     for person in (alice, bob):
         lifecycle.acknowledge(incident.pk, by=person, now=now)
     assert events() == ["incident.triggered", "incident.acknowledged"]
+    news = Notification.objects.get(kind=Kind.ACKNOWLEDGED, destination__isnull=False)
+    assert news.state == "pending"  # the second tap stops nobody's news of the first
 
 
 def test_only_what_was_asked_for_is_told(place, service, now, alice):

@@ -7,11 +7,18 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import Role
+from accounts.models import Role, User
 from core.errors import DomainError, IllegalMove, NotAllowed
 from notifications import outbox, resending
 from notifications.models import ContactMethod, Notification
-from tests.factories import AttemptFactory, ContactMethodFactory, DestinationFactory, NotificationFactory, UserFactory
+from tests.factories import (
+    AttemptFactory,
+    ContactMethodFactory,
+    DestinationFactory,
+    NotificationFactory,
+    ProviderFactory,
+    UserFactory,
+)
 
 State = Notification.State
 
@@ -126,6 +133,14 @@ def test_a_message_is_shown_with_every_try(browser, bob, now):
         assert text in page
 
 
+def test_an_account_is_shown_by_its_name(browser, bob):
+    account = ProviderFactory(name="backup")
+    row = to_bob(bob, state=State.SENT, sent_at=timezone.now(), provider=account.key)
+    AttemptFactory(notification=row, number=1, ok=True, provider=account.key)
+    page = browser.get(f"/notifications/{row.uuid}").content.decode()
+    assert page.count("Twilio (backup)") == 2 and account.key not in page
+
+
 def test_sending_again_writes_a_message_of_its_own(browser, bob):
     row = to_bob(bob, state=State.FAILED, due_at=None, reason="The mail server was busy.")
     answer = browser.post(f"/notifications/{row.uuid}/resend")
@@ -160,6 +175,22 @@ def test_an_address_that_is_gone_or_dead_is_not_sent_to_again(browser, bob, now)
     page = browser.post(f"/notifications/{row.uuid}/resend", follow=True).content.decode()
     assert "was deleted" in page
     assert Notification.objects.count() == 1
+
+
+def test_nothing_is_sent_again_to_a_deactivated_person(bob, now):
+    row = to_bob(bob, state=State.FAILED)
+    User.objects.update(is_active=False)
+    with pytest.raises(DomainError, match="Bob is deactivated"):
+        resending.send_again(row.uuid, by=bob, now=now)
+
+
+def test_a_destination_that_is_turned_off_is_not_sent_to_again(bob, now):
+    place = DestinationFactory(is_enabled=False)
+    row = NotificationFactory(
+        user=None, contact_method=None, destination=place, channel="webhook", address="", state=State.FAILED
+    )
+    with pytest.raises(DomainError, match="is not used: it is not enabled. Correct"):
+        resending.send_again(row.uuid, by=bob, now=now)
 
 
 def test_a_waiting_message_is_stopped(browser, bob, now):

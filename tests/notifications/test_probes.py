@@ -117,3 +117,14 @@ def test_a_test_that_nobody_takes_up_says_so():
 def test_times_are_those_of_the_reader():
     _, sentence, _ = outcome_of(State.DELIVERED, tz=zone_of("Europe/Berlin"), delivered_at=NOW)
     assert sentence == "Delivered at 12:15:00."
+
+
+def test_nobody_floods_a_stranger_with_tests_by_adding_the_address_anew(bob):
+    for number in range(probes.PER_PERSON):
+        method = make_method(bob, "email", "stranger@example.com", verified_at=None)
+        probes.send_test(method, by=bob, now=after(seconds=number))
+        method.delete()
+    method = make_method(bob, "email", "stranger@example.com", verified_at=None)
+    with pytest.raises(TooMany, match="30 tests were sent to Bob within an hour"):
+        probes.send_test(method, by=bob, now=after(minutes=1))
+    probes.send_test(method, by=bob, now=after(minutes=61))
