@@ -94,7 +94,7 @@ def gather(rows, now):
             for row in members:
                 held[row.pk] = due_at, GATHERED
         elif len(members) > 1:
-            plan = _row(members, now)
+            plan = _row(sorted(members, key=_rank), now)
             bundles[str(plan.uuid)] = plan, members
     purse.save()
     if bundles:
@@ -124,6 +124,11 @@ def _name(group, rows):
         return f"bundle {method_id} changes"
     is_first = any(row.urgency == "high" and not row.is_repeat for row in rows)
     return f"bundle {method_id} {'first' if is_first else 'calls'}"
+
+
+def _rank(row):
+    """The order in which a bundle names its members: the same however the database gave them."""
+    return row.is_repeat, row.urgency, row.planned_at, row.pk
 
 
 def _join(bundle, members):
@@ -184,7 +189,7 @@ def refresh(rows):
     if not bundles:
         return set()
     members = collections.defaultdict(list)
-    waiting = Notification.objects.filter(bundle__in=bundles).order_by("is_repeat", "urgency", "due_at", "pk")
+    waiting = Notification.objects.filter(bundle__in=bundles).order_by("is_repeat", "urgency", "planned_at", "pk")
     for bundle_id, state, text in waiting.values_list("bundle_id", "state", "message"):
         if state == State.PENDING:
             members[bundle_id].append(text)
