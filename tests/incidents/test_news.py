@@ -357,6 +357,17 @@ def test_people_lost_in_one_go_are_seen_together(service, alice, charlie, now):
     assert incident.next_escalation_at == now
 
 
+def test_after_the_last_level_the_delay_holds_so_that_an_outage_does_not_end_the_escalation(incident, alice, bob, now):
+    at = now + dt.timedelta(seconds=20)
+    unreached(incident, alice, now=at)
+    escalation.advance_due(now=at)
+    unreached(incident, bob, level=2, now=at + MINUTE)
+    assert (incident.escalation_level, incident.next_escalation_at) == (2, at + 10 * MINUTE)
+    escalation.advance_due(now=at + 10 * MINUTE)
+    incident.refresh_from_db()
+    assert (incident.escalation_round, incident.escalation_level) == (1, 1), "the second round begins in its time"
+
+
 def test_nobody_reached_changes_nothing_once_somebody_has_it_or_another_level_is_called(incident, alice, bob, now):
     escalation.advance_due(now=now + 5 * MINUTE)
     unreached(incident, alice, now=now + 6 * MINUTE)
