@@ -306,8 +306,10 @@ def test_a_socket_ends_with_its_session(short_lived, monkeypatch, alice, end):
     async def journey():
         talk = Talk(key)
         socket = talk.run()
-        await asyncio.sleep(0.6)
-        assert not socket.done() and len(talk.said) > 2  # it lives, and says something now and then
+        async with asyncio.timeout(PATIENCE):  # it lives, and says something now and then
+            while len(talk.said) <= 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert not socket.done()
         await asyncio.to_thread(finish)
         await asyncio.wait_for(socket, PATIENCE)
         await _stop_pump()
