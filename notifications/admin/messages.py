@@ -81,19 +81,7 @@ class NotificationAdmin(ReadOnlyAdmin):
         ),
         (
             "When",
-            {
-                "fields": (
-                    "planned_at",
-                    "due_at",
-                    "sent_at",
-                    "receipt_due_at",
-                    "receipt_missed_at",
-                    "delivered_at",
-                    "read_at",
-                    "acknowledged_at",
-                    "created_at",
-                )
-            },
+            {"fields": TIMES},
         ),
         ("What it says", {"fields": ("title", "text", "message")}),
         (
