@@ -47,10 +47,60 @@ class Service(models.Model):
         blank=True,
         help_text="Alerts of one severity within this time share an incident. Empty: the setting (300). 0: never.",
     )
+    is_catch_all = models.BooleanField(
+        "takes the rest of its team",
+        default=False,
+        help_text="Alerts that reach the team and name no service belong to this one. One service of a team can.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team"],
+                condition=models.Q(is_catch_all=True),
+                name="one_catch_all_service_per_team",
+                violation_error_message="Another service of this team takes the rest already.",
+            )
+        ]
 
     def __str__(self):
         return self.name
+
+
+class Dependency(models.Model):
+    """A service that needs another one. The graph of all of them has no cycles."""
+
+    service = models.ForeignKey(
+        Service, on_delete=models.CASCADE, related_name="dependencies", help_text="The one that needs the other."
+    )
+    needs = models.ForeignKey(
+        Service, on_delete=models.CASCADE, related_name="dependants", help_text="The one it cannot work without."
+    )
+    holds_alerts = models.BooleanField(
+        "holds alerts",
+        default=False,
+        help_text="While the needed service has an open incident, alerts of this one that are no more severe are "
+        "held. They page as soon as that incident is over and they still fire.",
+    )
+    note = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["service__name", "needs__name"]
+        verbose_name_plural = "dependencies"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["service", "needs"],
+                name="one_dependency_per_pair",
+                violation_error_message="This dependency is there already.",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(service=models.F("needs")),
+                name="no_service_needs_itself",
+                violation_error_message="A service cannot need itself.",
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.service} needs {self.needs}"

@@ -1,5 +1,7 @@
 """Incidents: what is wrong, and one address per verb. Every verb answers with the incident's new state."""
 
+import datetime as dt
+
 import django_filters
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -62,6 +64,7 @@ class IncidentShape(Shape):
             "escalation_level",
             "escalation_round",
             "next_escalation_at",
+            "snoozed_until",
             "verbs",
             "web_url",
         ]
@@ -94,6 +97,18 @@ class ResolveShape(serializers.Serializer):
 
 class ReassignShape(serializers.Serializer):
     user = PersonField(queryset=User.objects.all())
+
+
+class SnoozeShape(serializers.Serializer):
+    """Either `until` or `minutes`."""
+
+    until = MomentField(required=False, help_text="A time in the future, at most 7 days away.")
+    minutes = serializers.IntegerField(required=False, min_value=1, max_value=10080)
+
+    def validate(self, fields):
+        if len(fields) != 1:
+            raise serializers.ValidationError("Give either “until” with a time or “minutes” with a number.")
+        return fields
 
 
 class NoteShape(serializers.Serializer):
@@ -298,6 +313,14 @@ class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadView
         """Give it to somebody and page them."""
         to = _checked(ReassignShape, request)["user"]
         return _answer(lifecycle.reassign(number, to=to, **_caller(request)))
+
+    @extend_schema(request=SnoozeShape)
+    @action(detail=True, methods=["post"])
+    def snooze(self, request, number):
+        """Call nobody until then. Still open at that time, it calls again."""
+        given, caller = _checked(SnoozeShape, request), _caller(request)
+        until = given.get("until") or caller["now"] + dt.timedelta(minutes=given["minutes"])
+        return _answer(lifecycle.snooze(number, until=until, **caller))
 
     @extend_schema(responses=TimelineShape(many=True), filters=False)
     @action(detail=True, filterset_class=None, ordering=("id",), serializer_class=TimelineShape)

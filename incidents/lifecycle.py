@@ -1,6 +1,7 @@
 """The verbs of an incident. Each is one transaction: lock, check the move, change, timeline, news."""
 
 import dataclasses
+import datetime as dt
 
 from django.db import transaction
 
@@ -11,12 +12,15 @@ from core import counters
 from core.announce import announce
 from core.errors import DomainError, NotFound
 from incidents import escalation, states, timeline
-from incidents.figures import answer_text
+from incidents.figures import answer_text, span
 from incidents.models import Incident, Severity
 from incidents.priorities import priority_of, urgency_of
 from incidents.signals import incident_changed, incidents_triggered
 from notifications import outbox, resending
 from notifications.message import storable
+from oncall import chain
+
+LONGEST_SNOOZE = dt.timedelta(days=7)
 
 
 @dataclasses.dataclass
@@ -31,6 +35,10 @@ class NewIncident:
     why: str = ""
     by: object = None
     via: str = "source"
+    policy: object = None  # an EscalationPolicy instead of the service's
+    pages: bool = True  # False: nobody is called by itself; `why` says why
+    group_key: str = ""  # later alerts of this group join it …
+    group_until: object = None  # … until then; None: never
 
 
 def trigger_many(new, *, now):
@@ -42,7 +50,8 @@ def trigger_many(new, *, now):
         return []
     with transaction.atomic():
         policies = copies_for({one.service.pk: one.service for one in new}.values())
-        callers = escalation.Callers(list(policies.values()), now=now)
+        named = chain.copies({one.policy.pk for one in new if one.policy})
+        callers = escalation.Callers([*policies.values(), *named.values()], now=now)
         incidents, taken = [], []
         for one in new:
             priority = one.priority or priority_of(one.severity)
@@ -55,12 +64,15 @@ def trigger_many(new, *, now):
                 priority=priority,
                 urgency=urgency_of(priority),
                 triggered_at=now,
-                policy=policies[one.service.pk],
+                policy=named[one.policy.pk] if one.policy else policies[one.service.pk],
+                group_key=one.group_key,
+                group_until=one.group_until,
             )
-            step = callers.step(incident)
-            escalation.take(incident, step, now=now)
             incidents.append(incident)
-            taken.append((incident, step))
+            if one.pages:
+                step = callers.step(incident)
+                escalation.take(incident, step, now=now)
+                taken.append((incident, step))
         Incident.objects.bulk_create(incidents)
         timeline.record_many(
             timeline.entry(
@@ -127,8 +139,17 @@ def acknowledge(number, *, by, now, via="web"):
     incident.status = states.after("acknowledge", incident.status)
     incident.acknowledged_at = now
     incident.acknowledged_by = incident.assignee = by
-    incident.next_escalation_at = None
-    incident.save(update_fields=["status", "acknowledged_at", "acknowledged_by", "assignee", "next_escalation_at"])
+    incident.next_escalation_at = incident.snoozed_until = None
+    incident.save(
+        update_fields=[
+            "status",
+            "acknowledged_at",
+            "acknowledged_by",
+            "assignee",
+            "next_escalation_at",
+            "snoozed_until",
+        ]
+    )
     text = f"Acknowledged by {by or 'the source'} {answer_text(incident)}."
     timeline.record(incident, "acknowledged", text, at=now, by=by, via=via)
     outbox.settle([incident.topic], by=by, reason=f"acknowledged by {by or 'the source'}", now=now)
@@ -172,8 +193,17 @@ def resolve(number, *, by, now, via="web", note=""):
     incident.resolved_at = now
     incident.resolved_by = by
     incident.resolution_note = storable(note).strip()
-    incident.next_escalation_at = None
-    incident.save(update_fields=["status", "resolved_at", "resolved_by", "resolution_note", "next_escalation_at"])
+    incident.next_escalation_at = incident.snoozed_until = None
+    incident.save(
+        update_fields=[
+            "status",
+            "resolved_at",
+            "resolved_by",
+            "resolution_note",
+            "next_escalation_at",
+            "snoozed_until",
+        ]
+    )
     who = by or ("the source: its last alert stopped firing" if via == "source" else "the system")
     text = f"Resolved by {who}. {incident.resolution_note}".strip()
     timeline.record(incident, "resolved", text, at=now, by=by, via=via)
@@ -217,7 +247,8 @@ def escalate(number, *, by, now, via="web"):
     escalation.take(incident, step, now=now)
     if incident.status != states.TRIGGERED:
         incident.next_escalation_at = None  # somebody has it: one more call, no further steps by themselves
-    incident.save(update_fields=["escalation_round", "escalation_level", "next_escalation_at"])
+    incident.snoozed_until = None
+    incident.save(update_fields=["escalation_round", "escalation_level", "next_escalation_at", "snoozed_until"])
     timeline.record(incident, "escalated", f"Escalated by {by or 'the system'}.", at=now, by=by, via=via)
     (entry,) = escalation.page_many([(incident, step)], callers, now=now, via=via, by=by)
     text = f"Escalated by {by or 'the system'}. {entry.text}"
@@ -241,11 +272,36 @@ def reassign(number, *, to, by, now, via="web"):
     previous = {"assignee": str(incident.assignee) if incident.assignee else None}
     incident.assignee = to
     incident.page_number += 1
-    incident.save(update_fields=["assignee", "page_number"])
+    if incident.snoozed_until:  # the new one is called now, and who was called before may have gone to bed
+        incident.snoozed_until = None
+        incident.next_escalation_at = now if incident.status == states.TRIGGERED else None
+    incident.save(update_fields=["assignee", "page_number", "snoozed_until", "next_escalation_at"])
     text = f"Reassigned to {to} by {by or 'the system'}."
     timeline.record(incident, "reassigned", text, at=now, by=by, via=via)
     escalation.page_person(incident, to, key=f"reassign{incident.page_number}", now=now, via=via, by=by)
     _announce(incident, "reassign", text=text, previous=previous, by=by, now=now, via=via)
+    return incident
+
+
+@transaction.atomic
+def snooze(number, *, until, by, now, via="web"):
+    """Call nobody until then. If it is still open at that time, it calls again: see incidents/snoozing.py.
+
+    Raises IllegalMove when it is over, DomainError for a time that is not between now and a week from now.
+    """
+    incident = locked(number)
+    if not incident.is_open:
+        raise states.refused("snooze", incident.status)
+    if not now < until <= now + LONGEST_SNOOZE:
+        raise DomainError("Snooze until a time in the future, at most 7 days away.")
+    previous = {"snoozed_until": incident.snoozed_until and incident.snoozed_until.isoformat()}
+    incident.snoozed_until = until
+    incident.next_escalation_at = None
+    incident.save(update_fields=["snoozed_until", "next_escalation_at"])
+    text = f"Snoozed by {by or 'the system'} for {span(until - now)}, until {until:%Y-%m-%d %H:%M} UTC."
+    timeline.record(incident, "snoozed", text, at=now, by=by, via=via, until=until.isoformat())
+    outbox.settle([incident.topic], by=by, reason=f"snoozed by {by or 'the system'}", now=now)
+    _announce(incident, "snooze", text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 

@@ -71,6 +71,14 @@ class Incident(models.Model):
     escalation_level = models.PositiveIntegerField(default=0, help_text="The level called last; 0 before the first.")
     next_escalation_at = models.DateTimeField(null=True, blank=True)
     page_number = models.PositiveIntegerField(default=0, help_text="Counts the times people were called, ever.")
+    snoozed_until = models.DateTimeField(
+        null=True, blank=True, help_text="Nobody is called until then. Still open at that time: it calls again."
+    )
+
+    # Which later alerts join this incident instead of opening another: those of the same service and group, until the
+    # group is frozen. What a group is, the floor above decides.
+    group_key = models.CharField(max_length=100, blank=True)
+    group_until = models.DateTimeField(null=True, blank=True, help_text="Empty: the group is frozen.")
 
     objects = IncidentQuerySet.as_manager()
 
@@ -83,8 +91,11 @@ class Incident(models.Model):
                 condition=Q(next_escalation_at__isnull=False),
             ),
             models.Index(
-                fields=["service", "severity", "triggered_at"],
-                name="incident_open_by_service",
+                fields=["snoozed_until"], name="incident_snooze_due", condition=Q(snoozed_until__isnull=False)
+            ),
+            models.Index(
+                fields=["service", "group_key", "group_until"],
+                name="incident_open_by_group",
                 condition=Q(status__in=states.OPEN),
             ),
             models.Index(fields=["triggered_at"], name="incident_by_time"),

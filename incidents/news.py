@@ -22,6 +22,7 @@ TOLD = {
     "start": (Event.CHANGED, "updated", "Being investigated"),
     "remediate": (Event.CHANGED, "updated", "Being repaired"),
     "edit": (Event.CHANGED, "updated", "Changed"),
+    "snooze": (Event.CHANGED, "updated", "Snoozed"),
     "note": (Event.NOTE, "note_added", "Note"),
 }
 # Buttons and colours would be wrong from then on: what can be changed in place is changed, asked for or not.

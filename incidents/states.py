@@ -50,6 +50,8 @@ PAST = {
     "escalate": "escalated",
     "reassign": "reassigned",
     "edit": "edited",
+    "snooze": "snoozed",
+    "unsnooze": "woken",
 }
 
 
@@ -71,5 +73,5 @@ def verbs(state):
     order = ["acknowledge", "start", "remediate", "resolve", "close"]
     found = [verb for verb in order if (state, verb) in MOVES]
     if state in OPEN:
-        found += ["escalate", "reassign"]
+        found += ["escalate", "reassign", "snooze"]
     return found

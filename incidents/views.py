@@ -48,7 +48,10 @@ LABELS = {
     "close": "Close",
     "escalate": "Call the next level",
     "reassign": "Reassign",
+    "snooze": "Snooze",
 }
+# Minutes, and how the form says them.
+SNOOZES = [(15, "15 minutes"), (60, "1 hour"), (240, "4 hours"), (720, "12 hours"), (1440, "1 day"), (10080, "7 days")]
 
 
 @login_required
@@ -150,6 +153,7 @@ def incident(request, number):
         "may_respond": may_respond,
         "verbs": [(verb, LABELS[verb]) for verb in states.verbs(found.status)] if may_respond else [],
         "responders": _responders() if may_respond and found.is_open else [],
+        "snoozes": SNOOZES,
         "entries": entries,
         "hidden_entries": hidden,
         "pages": _pages(found),
@@ -212,6 +216,8 @@ def act(request, number, verb):
             lifecycle.resolve(number, note=request.POST.get("note", ""), **by_whom)
         elif verb == "reassign":
             lifecycle.reassign(number, to=_person(request.POST.get("to", "")), **by_whom)
+        elif verb == "snooze":
+            lifecycle.snooze(number, until=_snooze_end(request.POST.get("minutes", ""), by_whom["now"]), **by_whom)
         elif verb == "note":
             lifecycle.add_note(number, text=request.POST.get("text", ""), **by_whom)
         elif verb in VERBS:
@@ -240,6 +246,7 @@ DONE = {
     "close": "Incident #{number} is closed.",
     "escalate": "The next level of incident #{number} was called.",
     "reassign": "Incident #{number} was reassigned.",
+    "snooze": "Incident #{number} is snoozed. It calls again if it is still open then.",
     "note": "The note is in the timeline.",
 }
 
@@ -249,6 +256,13 @@ def _person(pk):
     if found is None:
         raise DomainError("Choose the person who takes the incident over, then press Reassign.")
     return found
+
+
+def _snooze_end(minutes, now):
+    length = _number(minutes)
+    if not length or length > SNOOZES[-1][0]:
+        raise DomainError("Choose for how long to snooze it, then press Snooze.")
+    return now + dt.timedelta(minutes=length)
 
 
 def _back(request):

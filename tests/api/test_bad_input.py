@@ -99,6 +99,7 @@ WRITES = {
     ("post", "incidents/{number}/close"): {},
     ("post", "incidents/{number}/escalate"): {},
     ("post", "incidents/{number}/reassign"): {"user": PERSON},
+    ("post", "incidents/{number}/snooze"): {"minutes": 5},
     ("post", "incidents/{number}/notes"): {"text": "N"},
     ("post", "escalate"): {"incident": 1, **INCIDENT},
     ("post", "services"): SERVICE,

@@ -29,7 +29,7 @@ def test_an_incident_is_opened_and_the_first_level_is_paged(api, alice, service)
     assert answer.data["team"] == "shop"
     assert answer.data["policy"] == "Shop"
     assert answer.data["triggered_at"].endswith("Z")
-    assert answer.data["verbs"] == ["acknowledge", "resolve", "escalate", "reassign"]
+    assert answer.data["verbs"] == ["acknowledge", "resolve", "escalate", "reassign", "snooze"]
     assert Notification.objects.get().user == alice
     entries = api.get(f"{URL}/{answer.data['number']}/timeline").data["results"]
     assert [(one["kind"], one["via"]) for one in entries] == [("triggered", "api"), ("paged", "system")]
@@ -235,3 +235,12 @@ def test_acknowledging_by_api_settles_the_page_of_the_caller(calls, alice, incid
     NotificationFactory(topic=incident.topic, user=alice, contact_method=alice.contact_methods.get(), state="sent")
     calls(alice).post(f"{URL}/{incident.number}/acknowledge")
     assert set(Notification.objects.values_list("state", flat=True)) == {"cancelled", "acknowledged"}
+
+
+def test_snoozing_takes_minutes_or_a_time(api, incident, soon):
+    url = f"{URL}/{incident.pk}/snooze"
+    answer = api.post(url, {"until": soon(1)})
+    assert (answer.status_code, answer.data["snoozed_until"], answer.data["status"]) == (200, soon(1), "triggered")
+    assert api.post(url, {"minutes": 30}).data["snoozed_until"] < soon(1)
+    for wrong in ({}, {"minutes": 5, "until": soon(1)}, {"minutes": 0}, {"until": soon(-1)}, {"until": soon(24 * 8)}):
+        assert api.post(url, wrong).status_code in (400, 409), wrong

@@ -162,9 +162,9 @@ def test_the_buttons_are_the_legal_verbs(incident, bob, signed_in):
         content = signed_in.get(f"/incidents/{incident.pk}").content.decode()
         return re.findall(rf"/incidents/{incident.pk}/do/(\w+)", content)
 
-    assert sorted(buttons()) == sorted(["acknowledge", "resolve", "escalate", "reassign", "note"])
+    assert sorted(buttons()) == sorted(["acknowledge", "resolve", "escalate", "reassign", "snooze", "note"])
     lifecycle.acknowledge(incident.pk, by=bob, now=timezone.now())
-    assert sorted(buttons()) == sorted(["start", "remediate", "resolve", "escalate", "reassign", "note"])
+    assert sorted(buttons()) == sorted(["start", "remediate", "resolve", "escalate", "reassign", "snooze", "note"])
     lifecycle.resolve(incident.pk, by=bob, now=timezone.now())
     assert sorted(buttons()) == ["close", "note"]
 
