@@ -8,6 +8,8 @@ import re
 from datetime import UTC, datetime, timedelta
 
 TRIGGER, ACKNOWLEDGE, RESOLVE = "trigger", "acknowledge", "resolve"
+# Beside these three: a remark about an alert, new words for it, something done on purpose, and what calls for nothing.
+NOTE, UPDATE, CHANGE, IGNORE = "note", "update", "change", "ignore"
 
 TITLE_LIMIT = 1024
 DESCRIPTION_LIMIT = 64 * 1024
@@ -29,6 +31,7 @@ class Event:
 
     action: str
     dedup_key: str = ""  # "" only for a trigger without a key: see with_key
+    alert_id: str = ""  # instead of a dedup key: our own id of the alert, which must be of the same scope
     severity: str = ""  # "" when the source gave none, or a word that nobody knows
     title: str = ""
     description: str = ""
@@ -37,11 +40,14 @@ class Event:
     links: list[dict[str, str]] = dataclasses.field(default_factory=list)
     occurred_at: datetime | None = None
     source: str = ""
+    priority: str = ""  # P1 to P5 when the source has priorities of its own, else from the severity
+    ends_at: datetime | None = None  # over by then unless it is sent again
+    reason: str = ""  # why it is ignored: a sentence for whoever looks at the raw event
 
 
 def with_key(event, generated_key, index=0):
     """The event, with our own key if the sender gave none. `index` is its place in the request, from 0."""
-    if event.dedup_key:
+    if event.dedup_key or event.alert_id:
         return event
     return dataclasses.replace(event, dedup_key=f"{generated_key}-{index}" if index else generated_key)
 

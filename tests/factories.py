@@ -8,8 +8,18 @@ from factory.django import DjangoModelFactory
 from accounts import auth
 from accounts.models import ApiKey, Membership, Role, Team, User
 from alerts import keys
-from alerts.models import Alert, Integration
-from catalog.models import Service
+from alerts.models import (
+    Alert,
+    ChangeEvent,
+    Heartbeat,
+    InhibitionRule,
+    Integration,
+    MaintenanceWindow,
+    Rule,
+    Silence,
+    Topic,
+)
+from catalog.models import Dependency, Service
 from incidents import states
 from incidents.models import Incident, Subscription, TimelineEntry
 from incidents.priorities import priority_of, urgency_of
@@ -495,3 +505,110 @@ class AlertFactory(DjangoModelFactory):
     first_at = NOW - dt.timedelta(minutes=5)
     last_at = NOW - dt.timedelta(minutes=5)
     changed_at = NOW - dt.timedelta(minutes=5)
+
+
+class ChangeEventFactory(DjangoModelFactory):
+    """A deployment ten minutes ago."""
+
+    class Meta:
+        model = ChangeEvent
+
+    service = factory.SubFactory(ServiceFactory)
+    source = "change"
+    title = factory.Sequence(lambda n: f"Deployed checkout 2.{n}.0")
+    at = NOW - dt.timedelta(minutes=10)
+    received_at = NOW - dt.timedelta(minutes=10)
+
+
+class TopicFactory(DjangoModelFactory):
+    """A confirmed topic of Amazon SNS."""
+
+    class Meta:
+        model = Topic
+
+    integration = factory.SubFactory(IntegrationFactory, source="cloudwatch")
+    arn = factory.Sequence(lambda n: f"arn:aws:sns:eu-west-1:123456789012:alarms-{n}")
+    state = Topic.State.CONFIRMED
+    seen_at = NOW - dt.timedelta(hours=1)
+
+
+class RuleFactory(DjangoModelFactory):
+    """A global routing rule that matches every alert and, as it is, changes its severity only."""
+
+    class Meta:
+        model = Rule
+
+    name = factory.Sequence(lambda n: f"Rule {n}")
+    severity = "low"
+
+
+class DependencyFactory(DjangoModelFactory):
+    """One service needs another, and holds its alerts back while that one is in trouble."""
+
+    class Meta:
+        model = Dependency
+
+    service = factory.SubFactory(ServiceFactory)
+    needs = factory.SubFactory(ServiceFactory)
+    holds_alerts = True
+
+
+class SilenceFactory(DjangoModelFactory):
+    """Active at NOW for an hour; holds the alerts of the environment “staging”."""
+
+    class Meta:
+        model = Silence
+
+    condition = 'env = "staging"'
+    starts_at = NOW - dt.timedelta(hours=1)
+    ends_at = NOW + dt.timedelta(hours=1)
+    reason = "Disk work"
+
+
+class MaintenanceWindowFactory(DjangoModelFactory):
+    """Open at NOW for an hour, once. `services=` and `teams=` are lists; as it is, it means nothing."""
+
+    class Meta:
+        model = MaintenanceWindow
+        skip_postgeneration_save = True
+
+    name = factory.Sequence(lambda n: f"Maintenance {n}")
+    starts_at = NOW - dt.timedelta(hours=1)
+    ends_at = NOW + dt.timedelta(hours=1)
+
+    @factory.post_generation
+    def services(self, create, extracted, **kwargs):
+        self.services.set(extracted or ())
+
+    @factory.post_generation
+    def teams(self, create, extracted, **kwargs):
+        self.teams.set(extracted or ())
+
+
+class InhibitionRuleFactory(DjangoModelFactory):
+    """While a node is down, what runs on it is held."""
+
+    class Meta:
+        model = InhibitionRule
+
+    name = factory.Sequence(lambda n: f"Node down {n}")
+    source = 'alertname = "NodeDown"'
+    target = 'alertname != "NodeDown"'
+    equal = ["host"]
+
+
+class HeartbeatFactory(DjangoModelFactory):
+    """Expected every 5 minutes, up to 1 late, and not armed yet; `heartbeat.key` is the text that a sender uses."""
+
+    class Meta:
+        model = Heartbeat
+
+    name = factory.Sequence(lambda n: f"backup-{n}")
+    service = factory.SubFactory(ServiceFactory)
+
+    @classmethod
+    def _create(cls, model_class, *args, **fields):
+        heartbeat = model_class(**fields)
+        heartbeat.key = keys.issue_key(heartbeat)
+        heartbeat.save()
+        return heartbeat
