@@ -1,15 +1,44 @@
 """Services in the admin: what can break, who owns it, and whom it calls right now."""
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, Subquery
+from django.forms.models import BaseInlineFormSet
 from django.utils import timezone
 from django.utils.html import format_html
 
-from catalog.models import Service
+from catalog import dependencies
+from catalog.models import Dependency, Service
 from catalog.policies import copies_for
-from core.admin import Admin, display, link
+from catalog.signals import dependencies_changed
+from core.admin import Admin, Inline, display, link
+from core.announce import announce
+from core.errors import DomainError
 from oncall.admin import calls
 from oncall.models import EscalationPolicy
+
+
+class DependencyFormSet(BaseInlineFormSet):
+    """Refuses a circle, and names it. Others who change dependencies wait until this page is saved."""
+
+    def clean(self):
+        super().clean()
+        if any(self.errors) or not self.instance.pk:  # nothing can need a service that is not there yet
+            return
+        kept = [form.cleaned_data for form in self.forms if form.cleaned_data and form not in self.deleted_forms]
+        try:
+            dependencies.refuse_circle(self.instance.pk, [one["needs"].pk for one in kept if one.get("needs")])
+        except DomainError as error:
+            raise ValidationError(error.message) from None
+
+
+class DependencyInline(Inline):
+    model = Dependency
+    formset = DependencyFormSet
+    fk_name = "service"
+    fields = ("needs", "holds_alerts", "note")
+    autocomplete_fields = ("needs",)
+    verbose_name_plural = "what it needs"
 
 
 @admin.register(Service)
@@ -20,6 +49,7 @@ class ServiceAdmin(Admin):
     search_fields = ("name", "slug", "description", "team__name", "routing_key")
     autocomplete_fields = ("team", "policy")
     prepopulated_fields = {"slug": ("name",)}
+    inlines = (DependencyInline,)
     readonly_fields = ("routing_key", "created_at", "resolved_policy")
     instead_of_deleting = (
         "What happened stays told, with the services it happened to. Archive the service instead: choose the "
@@ -68,3 +98,8 @@ class ServiceAdmin(Admin):
         row = EscalationPolicy.objects.get(pk=policy["id"])
         whose = "the service's own policy" if obj.policy_id else f"the default policy of {obj.team}"
         return format_html("{}, {}{}", link(row), whose, calls(policy, at=timezone.now()))
+
+    def save_formset(self, request, form, formset, change):
+        super().save_formset(request, form, formset, change)
+        if isinstance(formset, DependencyFormSet) and formset.has_changed():
+            announce(dependencies_changed, service_ids={form.instance.pk}, now=timezone.now())

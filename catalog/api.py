@@ -9,9 +9,10 @@ from rest_framework.viewsets import ViewSet
 
 from accounts.api import PersonField, PersonShape, TeamField, TeamFilter
 from accounts.models import User
-from catalog import policies
-from catalog.models import Service
+from catalog import dependencies, policies
+from catalog.models import Dependency, Service
 from core.rest import (
+    NUMBER,
     SLUG,
     ConfigureViewSet,
     Edge,
@@ -19,6 +20,7 @@ from core.rest import (
     MomentField,
     NamedField,
     NameFilter,
+    Shape,
     SluggedShape,
     WordsFilter,
     read_query,
@@ -89,6 +91,38 @@ class ServiceViewSet(ConfigureViewSet):
     lookup_field = "slug"
     lookup_value_regex = SLUG
     delete_hint = "Set its lifecycle to archived instead."
+
+
+class DependencyShape(Shape):
+    service = ServiceField(help_text="The one that needs the other.")
+    needs = ServiceField(help_text="The one it cannot work without.")
+
+    class Meta:
+        model = Dependency
+        fields = ["id", "service", "needs", "holds_alerts", "note"]
+        validators = []  # what is there already gets the new values
+
+
+class DependencyFilters(Filters):
+    service = ServiceFilter()
+    needs = ServiceFilter()
+
+
+class DependencyViewSet(ConfigureViewSet):
+    """Which service needs which. A circle is refused, with its names."""
+
+    queryset = Dependency.objects.select_related("service", "needs")
+    serializer_class = DependencyShape
+    filterset_class = DependencyFilters
+    ordering = ("id",)
+    lookup_value_regex = NUMBER
+    http_method_names = ["get", "post", "delete", "head", "options"]
+
+    def perform_create(self, serializer):
+        serializer.instance = dependencies.add(**serializer.validated_data, now=timezone.now())
+
+    def perform_destroy(self, instance):
+        dependencies.remove(instance, now=timezone.now())
 
 
 # --- who is on call -------------------------------------------------------------------------------------------

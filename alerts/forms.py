@@ -1,0 +1,159 @@
+"""What people type on the pages of silences and maintenance. Times are wall-clock times in the reader's own zone."""
+
+from django import forms
+
+from accounts.models import Team
+from alerts import matching
+from alerts.models import Integration
+from catalog.models import Service
+from core.zones import zone_or_none
+from notifications.message import storable
+from oncall.forms import Form, TextField
+
+CONDITION_HELP = (
+    'Which alerts, for example env = "staging" and severity in ("low", "info"). A bare name is a label; =~ takes a '
+    'regular expression for the whole value. Matchers of Alertmanager work too: {alertname="DiskFull", env=~"dev|qa"}.'
+)
+
+
+class LinesField(forms.CharField):
+    """Some lines of text; what the database refuses is left out."""
+
+    def to_python(self, value):
+        return super().to_python(storable(value) if isinstance(value, str) else value)
+
+
+def condition_field(**options):
+    return LinesField(
+        required=False,
+        max_length=matching.CONDITION_LIMIT,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "class": "mono"}),
+        **options,
+    )
+
+
+class QuietForm(Form):
+    """What both kinds share."""
+
+    condition = condition_field(label="Condition", help_text=CONDITION_HELP)
+    everything = forms.BooleanField(label="Yes, it may hold nearly every alert", required=False)
+
+    # Where a field shows what a verb refused.
+    FIELDS = {
+        "condition": "condition",
+        "matches_everything": "condition",
+        "means_nothing": "condition",
+        "reason_required": "reason",
+        "name_required": "name",
+        "ends_before_it_starts": "ends_at",
+        "ends_in_the_past": "ends_at",
+        "too_long": "ends_at",
+        "starts_in_the_past": "starts_at",
+        "never_open": "ends_at",
+        "time_zone": "time_zone",
+        "rrule": "rrule",
+    }
+
+    def __init__(self, *args, span, asks_everything=False, **kwargs):
+        super().__init__(*args, **kwargs)
+        starts_at, ends_at = span
+        self.fields["starts_at"] = self.time("From", exact=starts_at)
+        self.fields["ends_at"] = self.time("Until", exact=ends_at)
+        self.asks_everything = asks_everything or "everything" in self.data
+
+    def refuse_with(self, error):
+        """Show a DomainError at the field that it is about."""
+        self.asks_everything |= error.code == "matches_everything"
+        name = self.FIELDS.get(error.code)
+        self.add_error(name if name in self.fields else None, error.message)
+
+
+class SilenceForm(QuietForm):
+    service = forms.ModelChoiceField(
+        Service.objects.none(), label="Service", required=False, to_field_name="slug", empty_label="Any service"
+    )
+    integration = forms.ModelChoiceField(
+        Integration.objects.none(),
+        label="Integration",
+        required=False,
+        to_field_name="uuid",
+        empty_label="Any source",
+        help_text="Only alerts that come in here.",
+    )
+    reason = TextField(
+        label="Reason", max_length=500, help_text="Others read it at three in the morning: what is going on?"
+    )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["service"].queryset = Service.objects.order_by("name")
+        self.fields["integration"].queryset = Integration.objects.order_by("name")
+        self.order_fields(["condition", "everything", "service", "integration", "starts_at", "ends_at", "reason"])
+
+
+OWN = "own"
+REPEATS = [
+    ("", "Once"),
+    ("FREQ=DAILY", "Every day"),
+    ("FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR", "Monday to Friday"),
+    ("FREQ=WEEKLY", "Every week"),
+    ("FREQ=WEEKLY;INTERVAL=2", "Every other week"),
+    ("FREQ=MONTHLY", "Every month on the same date"),
+    (OWN, "By the rule below"),
+]
+
+
+class MaintenanceForm(QuietForm):
+    name = TextField(label="Name", max_length=200, help_text="What is worked on.")
+    reason = TextField(label="Reason", required=False, max_length=500)
+    services = forms.ModelMultipleChoiceField(
+        Service.objects.none(), label="Services", required=False, to_field_name="slug"
+    )
+    teams = forms.ModelMultipleChoiceField(
+        Team.objects.none(),
+        label="Teams",
+        required=False,
+        to_field_name="slug",
+        help_text="All services of these teams.",
+    )
+    repeats = forms.ChoiceField(label="Repeats", choices=REPEATS, required=False)
+    rrule = TextField(
+        label="Recurrence rule",
+        required=False,
+        max_length=1000,
+        help_text="As in iCalendar: FREQ=MONTHLY;BYDAY=1SU is the first Sunday of each month.",
+    )
+    time_zone = TextField(
+        label="Repeats by the clock of",
+        required=False,
+        max_length=64,
+        help_text="A time zone such as Europe/Berlin. Empty: yours.",
+    )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["services"].queryset = Service.objects.order_by("name")
+        self.fields["teams"].queryset = Team.objects.order_by("name")
+        self.fields["condition"].help_text = f"Empty: all alerts of what is chosen above. {CONDITION_HELP}"
+        self.fields["time_zone"].widget.attrs["placeholder"] = self.tz.key
+
+    def clean_time_zone(self):
+        name = self.cleaned_data["time_zone"] or self.tz.key
+        if zone_or_none(name) is None:
+            raise forms.ValidationError(f"“{name}” is no time zone. Use one like Europe/Berlin.")
+        return name
+
+    def clean(self):
+        cleaned = super().clean()
+        repeats = cleaned.pop("repeats", "")
+        if repeats != OWN:
+            cleaned["rrule"] = repeats
+        elif not cleaned.get("rrule"):
+            self.add_error("rrule", "Write the rule, or choose how it repeats.")
+        return cleaned
+
+    @staticmethod
+    def initial_of(rrule):
+        """What the two fields of the recurrence begin with."""
+        known = dict(REPEATS)
+        return {"repeats": rrule} if rrule in known else {"repeats": OWN, "rrule": rrule}
