@@ -4,6 +4,7 @@ import msgspec
 
 from alerts.event import (
     ACKNOWLEDGE,
+    CHANGE,
     RESOLVE,
     TRIGGER,
     Event,
@@ -30,14 +31,19 @@ class PagerDuty(Source):
         "In alertmanager.yml:\n\n"
         "pagerduty_configs:\n"
         "  - routing_key: {key}\n"
-        "    url: {server}/v2/enqueue"
+        "    url: {server}/v2/enqueue\n\n"
+        "Change events go to {server}/v2/change/enqueue with the same key. A sender that speaks version 1, such as "
+        "Healthchecks, posts to {server}/generic/2010-04-15/create_event.json with the key as its service key."
     )
     # PagerDuty's clients know 429 and try again.
     overloaded_status = 429
+    key_field = "routing_key"
 
-    def read(self, data, headers):
+    def read(self, data, headers, options):
         if not isinstance(data, dict):
             raise BadEvent.about("", "The event is not a JSON object")
+        if "event_type" in data and "event_action" not in data:
+            return [version_1(data, self.kind)]
         errors = []
         action = clean_line(data.get("event_action"), 40).lower()
         if not action:
@@ -93,28 +99,50 @@ class PagerDuty(Source):
         if where == "path":
             return super().unknown_key(where)
         # A 202 would hide the mistake; clients log what stands in `errors`.
-        return self.refused(
-            [
-                {
-                    "field": "routing_key",
-                    "message": "'routing_key' is unknown (copy the key of an enabled integration or of a service)",
-                }
-            ]
-        )
+        message = f"'{self.key_field}' is unknown (copy the key of an enabled integration or of a service)"
+        return self.refused([{"field": self.key_field, "message": message}])
+
+    def wrong_door(self, kind, where):
+        if where != "body":
+            return super().wrong_door(kind, where)
+        return self.refused([{"field": self.key_field, "message": super().wrong_door(kind, where)[1]["message"]}])
+
+    def key_of(self, body, headers):
+        try:
+            key = getattr(_keyed.decode(body), self.key_field)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            data = read_json(body)
+            key = data.get(self.key_field) if isinstance(data, dict) else None
+        if key is None:
+            key = headers.get("x-routing-key")  # old clients
+        key = key.strip() if isinstance(key, str) else ""
+        if not key:
+            raise BadEvent([_missing(self.key_field)])
+        return key
 
 
 class PagerDutyChange(PagerDuty):
-    """Change events (deployments and such): checked and stored, never an alert. Has no kind: nobody can choose it."""
+    """Change events (deployments and such). They come with the key of an integration of PagerDuty."""
 
-    kind = ""
-    label = ""
-    stored_as = "pagerduty_change"
+    kind = "pagerduty_change"
+    label = "PagerDuty change events"
+    is_internal = True
+    also_keys_of = (PagerDuty.kind,)
 
-    def read(self, data, headers):
+    def read(self, data, headers, options):
         payload = data.get("payload") if isinstance(data, dict) else None
         if not isinstance(payload, dict) or not clean_line(payload.get("summary")):
             raise BadEvent([_missing("payload.summary")])
-        return []
+        return [
+            Event(
+                action=CHANGE,
+                title=clean_line(payload["summary"]),
+                labels=labels_of(payload),
+                links=links_of(data),
+                occurred_at=parse_time(payload.get("timestamp")),
+                source=PagerDuty.kind,
+            )
+        ]
 
     def accepted(self, events, event_id):
         return 202, {"status": "success", "message": "Change event processed"}
@@ -122,25 +150,44 @@ class PagerDutyChange(PagerDuty):
 
 class _Keyed(msgspec.Struct):
     routing_key: object = None
+    service_key: object = None
 
 
 _keyed = msgspec.json.Decoder(_Keyed)
 
 
-def routing_key(body, headers):
-    """The key that a request names, or "". Raises BadEvent for a body that is not JSON."""
-    try:
-        key = _keyed.decode(body).routing_key
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        data = read_json(body)
-        key = data.get("routing_key") if isinstance(data, dict) else None
-    if key is None:
-        key = headers.get("x-routing-key")  # old clients
-    return key.strip() if isinstance(key, str) else ""
-
-
-def missing_routing_key():
-    return BadEvent([_missing("routing_key")])
+def version_1(data, kind):
+    """The event of an object of the Events API v1, which knows no severity. Raises BadEvent."""
+    errors = []
+    action = clean_line(data.get("event_type"), 40).lower()
+    if not action:
+        errors.append(_missing("event_type"))
+    elif action not in ACTIONS:
+        errors.append(_not_one_of("event_type", ACTIONS))
+    dedup_key = clean_key(data.get("incident_key"))
+    if action in (ACKNOWLEDGE, RESOLVE) and not dedup_key:
+        errors.append(_missing("incident_key"))
+    if action == TRIGGER and not clean_line(data.get("description")):
+        errors.append(_missing("description"))
+    if errors:
+        raise BadEvent(errors)
+    details = data.get("details")
+    if details is not None and not isinstance(details, dict):
+        details = {"details": details}
+    contexts = data.get("contexts")
+    links = []
+    for context in contexts if isinstance(contexts, list) else ():
+        if isinstance(context, dict):
+            links += [(context.get("href"), context.get("text")), (context.get("src"), context.get("text"))]
+    links.append((data.get("client_url"), data.get("client")))
+    return Event(
+        action=action,
+        dedup_key=dedup_key,
+        title=clean_line(data.get("description")),
+        labels=clean_labels(details),
+        links=clean_links(links),
+        source=kind,
+    )
 
 
 def labels_of(payload):

@@ -1,6 +1,7 @@
 """Alertmanager's webhook: each alert of a group is an event of its own."""
 
 import datetime as dt
+import hashlib
 import json
 from pathlib import Path
 
@@ -77,6 +78,52 @@ def test_left_out_alerts_are_mentioned():
     data = sample("alertmanager_firing")
     data["truncatedAlerts"] = 12
     assert "left 12 more alerts" in parse(data)[0].description
+
+
+def as_group(data):
+    (event,) = Alertmanager().parse(json.dumps(data).encode(), {}, {"mode": "group"})
+    return event
+
+
+def test_a_whole_group_is_one_alert_on_demand():
+    firing, over = as_group(sample("alertmanager_firing")), as_group(sample("alertmanager_resolved"))
+    key = hashlib.sha256(sample("alertmanager_firing")["groupKey"].encode()).hexdigest()
+    assert (firing.action, over.action) == ("trigger", "resolve")
+    assert firing.dedup_key == over.dedup_key == key
+    assert (firing.title, firing.service) == ("The disk of db-02 is full in 3 hours", "checkout")
+    assert firing.labels == {"alertname": "DiskFilling", "job": "node"}
+
+
+def test_a_group_is_as_bad_as_the_worst_that_fires_and_as_old_as_the_first():
+    data = sample("alertmanager_firing")
+    (first,) = data["alerts"]
+    for name, severity, begin in (("db-03", "warning", "2026-06-01T11:00:00Z"), ("db-04", "info", None)):
+        labels = {**first["labels"], "instance": name, "severity": severity}
+        data["alerts"].append({**first, "labels": labels, "annotations": {"summary": name}, "startsAt": begin})
+    data["alerts"].append({**first, "status": "resolved", "startsAt": "2026-06-01T01:00:00Z"})
+    event = as_group(data)
+    assert (event.action, event.severity) == ("trigger", "critical")
+    assert event.title == "3 alerts: DiskFilling"
+    assert event.description.splitlines()[-3:] == ["- The disk of db-02 is full in 3 hours", "- db-03", "- db-04"]
+    assert event.occurred_at == dt.datetime(2026, 6, 1, 11, 0, tzinfo=dt.UTC)
+
+
+def test_a_group_that_fires_counts_as_firing_whatever_else_is_over():
+    assert as_group(sample("alertmanager_mixed")).action == "trigger"
+    assert as_group({**sample("alertmanager_mixed"), "status": None}).action == "trigger"
+    assert as_group({**sample("alertmanager_resolved"), "status": None}).action == "resolve"
+
+
+def test_a_group_without_a_key_has_one_made_of_its_labels():
+    data = {**sample("alertmanager_firing"), "groupKey": None}
+    assert as_group(data).dedup_key == as_group({**data, "status": "resolved"}).dedup_key
+    assert as_group(data).dedup_key != as_group({**data, "groupLabels": {"alertname": "Other"}}).dedup_key
+
+
+def test_a_crooked_alert_takes_no_good_one_with_it():
+    data = sample("alertmanager_firing")
+    data["alerts"] = [None, *data["alerts"], "x"]
+    assert [event.dedup_key for event in parse(data)] == ["a1b2c3d4e5f60718"]
 
 
 def test_a_receiver_with_its_own_payload_is_read_as_generic():

@@ -1,14 +1,15 @@
 """PagerDuty's Events API v2, word for word where clients read it."""
 
+import dataclasses
 import datetime as dt
 import json
 from pathlib import Path
 
 import pytest
 
-from alerts.sources import pagerduty
 from alerts.sources.base import BadEvent
 from alerts.sources.pagerduty import PagerDuty, PagerDutyChange
+from alerts.sources.pagerduty_v1 import PagerDutyV1
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
 
@@ -119,21 +120,57 @@ def test_the_answers():
 
 
 def test_the_key_is_a_field_or_else_a_header():
+    key_of = PagerDuty().key_of
     body = json.dumps(sample("pagerduty_trigger")).encode()
-    assert pagerduty.routing_key(body, {"x-routing-key": "other"}) == "0123456789abcdef0123456789abcdef"
-    assert pagerduty.routing_key(b'{"event_action": "resolve"}', {"x-routing-key": "other"}) == "other"
-    assert pagerduty.routing_key(b'{"routing_key": 5}', {}) == ""
-    assert pagerduty.routing_key(b"[]", {}) == ""
-    assert pagerduty.routing_key(b'{"routing_key": "abc", "title": "\xff"}', {}) == "abc"
-    with pytest.raises(BadEvent):
-        pagerduty.routing_key(b"{", {})
+    assert key_of(body, {"x-routing-key": "other"}) == "0123456789abcdef0123456789abcdef"
+    assert key_of(b'{"event_action": "resolve"}', {"x-routing-key": "other"}) == "other"
+    assert key_of(b'{"routing_key": "abc", "title": "\xff"}', {}) == "abc"
+    for bad in (b"{", b"[]", b"{}", b'{"routing_key": 5}', b'{"service_key": "abc"}'):
+        with pytest.raises(BadEvent):
+            key_of(bad, {})
 
 
-def test_a_change_is_checked_and_makes_no_event():
-    assert parse(sample("pagerduty_change"), PagerDutyChange) == []
+def test_a_change():
+    (event,) = parse(sample("pagerduty_change"), PagerDutyChange)
+    assert (event.action, event.dedup_key, event.source) == ("change", "", "pagerduty")
+    assert event.title == sample("pagerduty_change")["payload"]["summary"]
+    assert event.occurred_at
+    assert event.labels["source"]
     assert PagerDutyChange().accepted([], "id") == (
         202,
         {"status": "success", "message": "Change event processed"},
     )
     assert messages({"payload": {}}, PagerDutyChange) == ["'payload.summary' is missing or blank"]
     assert messages([], PagerDutyChange) == ["'payload.summary' is missing or blank"]
+
+
+def test_version_1():
+    (event,) = parse(sample("pagerduty_v1_trigger"), PagerDutyV1)
+    assert (event.action, event.dedup_key, event.severity) == ("trigger", "nightly-backup", "")
+    assert event.title == "DOWN: nightly-backup has not pinged for 26 hours"
+    assert event.labels == {"Project": "Backups", "Period": "1 day", "Total pings": "412"}
+    assert [link["href"] for link in event.links] == [
+        "https://runbooks.example.com/backup",
+        "https://cron.example.com/checks/nightly-backup",
+    ]
+    (event,) = parse(sample("pagerduty_v1_resolve"), PagerDutyV1)
+    assert (event.action, event.dedup_key) == ("resolve", "nightly-backup")
+    assert parse(sample("pagerduty_v1_resolve")) == [dataclasses.replace(event, source="pagerduty")]
+
+
+def test_version_1_has_answers_of_its_own():
+    source = PagerDutyV1()
+    assert source.accepted(parse(sample("pagerduty_v1_trigger"), PagerDutyV1), "id") == (
+        200,
+        {"status": "success", "message": "Event processed", "incident_key": "nightly-backup"},
+    )
+    assert source.overloaded()[0] == 403
+    assert source.key_of(json.dumps(sample("pagerduty_v1_trigger")).encode(), {}) == "4f7c2b9e1d8a4c03b65e90fa7d21c3e8"
+    assert messages({}, PagerDutyV1) == ["'event_type' is missing or blank"]
+    assert messages({"event_type": "x"}, PagerDutyV1)[0].startswith("'event_type' is invalid")
+    assert messages({"event_type": "trigger"}, PagerDutyV1) == ["'description' is missing or blank"]
+    assert messages({"event_type": "resolve"}, PagerDutyV1) == ["'incident_key' is missing or blank"]
+    assert messages([], PagerDutyV1) == ["The event is not a JSON object"]
+    odd = {"event_type": "trigger", "description": 5, "details": "text", "contexts": [3, {"src": []}], "client_url": 1}
+    (event,) = parse(odd, PagerDutyV1)
+    assert (event.title, event.labels, event.links) == ("5", {"details": "text"}, [])
