@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from alerts import signatures
 from alerts.signatures import verify
 
 VECTORS = json.loads((Path(__file__).parent.parent / "payloads" / "signature_vectors.json").read_text())
+SENDERS = json.loads((Path(__file__).parent.parent / "payloads" / "signature_vectors_of_senders.json").read_text())
 SECRET = "whk_test_secret_1"
 BODY = b'{"title": "Disk full"}'
 NOW = dt.datetime(2026, 6, 1, 12, 0, tzinfo=dt.UTC)
@@ -91,3 +93,68 @@ def test_standard_webhooks_with_a_plain_secret():
 def test_a_secret_that_is_not_base64_says_so():
     headers = {"webhook-id": "m", "webhook-timestamp": str(STAMP), "webhook-signature": "v1,x"}
     assert "base64" in verify("whsec_!!!", headers, BODY, NOW).reason
+
+
+# --- senders with a form of their own -----------------------------------------------------------------------------
+
+
+def known(name):
+    """`(headers, body)` of a known answer."""
+    vector = SENDERS[name]
+    return {vector["header"].lower(): vector["value"]}, vector["body"].encode()
+
+
+def test_the_known_answers_of_senders():
+    headers, body = known("github")
+    assert signatures.github(SENDERS["github"]["secret"], headers, body).ok
+    assert not signatures.github(SENDERS["github"]["secret"], headers, body + b" ").ok
+    headers, body = known("sentry")
+    assert signatures.sentry(SECRET, headers, body).ok
+    assert not signatures.sentry("another", headers, body).ok
+    headers, body = known("grafana_hmac_body_only")
+    assert signatures.grafana(SECRET, headers, body, NOW).ok
+    assert not signatures.grafana(SECRET, headers, b" " + body, NOW).ok
+
+
+@pytest.mark.parametrize(("seconds", "ok"), [(0, True), (300, True), (301, False), (-301, False)])
+def test_the_signature_of_grafana_may_carry_a_time(seconds, ok):
+    headers, body = known("grafana_hmac_with_timestamp")
+    stamp = SENDERS["grafana_hmac_with_timestamp"]["timestamp_header_value"]
+    at = dt.datetime.fromtimestamp(int(stamp) + seconds, dt.UTC)
+    verdict = signatures.grafana(SECRET, headers | {"x-time": stamp}, body, at, timestamp_header="X-Time")
+    assert verdict.ok is ok
+    assert bool(verdict.replay_token) is ok
+    assert not signatures.grafana(SECRET, headers, body, at, timestamp_header="X-Time").ok
+
+
+def test_the_header_of_grafana_has_the_name_that_was_chosen():
+    headers, body = known("grafana_hmac_body_only")
+    (value,) = headers.values()
+    assert signatures.grafana(SECRET, {"x-mine": value}, body, NOW, header="X-Mine").ok
+    verdict = signatures.grafana(SECRET, headers, body, NOW, header="X-Mine")
+    assert not verdict.ok
+    assert "X-Mine" in verdict.reason
+
+
+@pytest.mark.parametrize("check", [signatures.github, signatures.sentry])
+@pytest.mark.parametrize("value", ["", "sha256=", "é", "0" * 64, "sha1=abc"])
+def test_a_crooked_signature_of_a_sender_is_refused_not_fatal(check, value):
+    name = "x-hub-signature-256" if check is signatures.github else "sentry-hook-signature"
+    assert not check(SECRET, {name: value}, BODY).ok
+    assert "asks for a signature" in check(SECRET, {}, BODY).reason
+
+
+def test_two_secrets_stand_side_by_side_while_one_replaces_the_other():
+    headers, body = known("sentry")
+    assert signatures.sentry(f"{SECRET} another-secret", headers, body).ok
+    assert signatures.sentry(f"another-secret {SECRET}", headers, body).ok
+    assert verify(f"another-secret {SECRET}", {"x-signature": f"t={STAMP},v1={signed()}"}, BODY, NOW).ok
+    vector = VECTORS["standard_webhooks"]
+    at = dt.datetime.fromtimestamp(vector["at"], dt.UTC)
+    assert verify(f"whsec_!!!!!!!!! {vector['secret']}", vector["headers"], vector["body"].encode(), at).ok
+
+
+def test_a_word_of_a_secret_with_spaces_is_no_secret():
+    body = b"Hello, World!"
+    value = "sha256=" + hmac.new(b"Secret", body, hashlib.sha256).hexdigest()
+    assert not signatures.github("It's a Secret to Everybody", {"x-hub-signature-256": value}, body).ok

@@ -10,6 +10,8 @@ from aiohttp import web
 class Server:
     """Serves `routes(app)` until `stop()`. `port=0` takes a free one; `url(path)` says where."""
 
+    tls = None  # an ssl.SSLContext makes it https
+
     def __init__(self, *, port=0):
         self.port = port
         self._loop = asyncio.new_event_loop()
@@ -42,7 +44,7 @@ class Server:
         self.routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls).start()
         self.port = self._runner.addresses[0][1]
         self._ready.set()
 
