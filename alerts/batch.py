@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import math
 import operator
 import uuid
 from datetime import datetime, timedelta
@@ -25,6 +26,8 @@ GATHER_STEPS = 3
 BATCH_ROWS = 500
 # Bodies may be megabytes: the queue is bounded in bytes as well as in rows (settings.INGEST_QUEUE_LIMIT).
 QUEUE_BYTES = 64 * 1024 * 1024
+# One scope has at most this share of it: a storm through one key must leave the door open to the others.
+SCOPE_SHARE = 0.75
 # Workers keep away for so long from what this process decides itself.
 DECIDE_GRACE = timedelta(seconds=2)
 
@@ -158,12 +161,17 @@ class Collector:
         self._committed = committed
         self._waiting = collections.deque()
         self.rows = self._bytes = 0  # waiting or being written
+        self._scopes = {}  # scope -> [rows, bytes] of these
         self._arrived = asyncio.Event()
         self._task = None
 
-    def check_room(self):
-        """Raise Unavailable if no more can be taken."""
-        if self.rows >= settings.INGEST_QUEUE_LIMIT or self._bytes >= QUEUE_BYTES:
+    def check_room(self, scope=None):
+        """Raise Unavailable if no more can be taken, of this scope if one is given."""
+        limit = settings.INGEST_QUEUE_LIMIT
+        if self.rows >= limit or self._bytes >= QUEUE_BYTES:
+            raise Unavailable
+        rows, size = self._scopes.get(scope, (0, 0))
+        if rows >= math.ceil(limit * SCOPE_SHARE) or size >= QUEUE_BYTES * SCOPE_SHARE:
             raise Unavailable
 
     async def put(self, row):
@@ -171,10 +179,9 @@ class Collector:
 
         Raises Unavailable, Replayed or Unstorable: then it is not stored.
         """
-        self.check_room()
+        self.check_room(row.scope)
         done = asyncio.get_running_loop().create_future()
-        self.rows += 1
-        self._bytes += len(row.body)
+        self._count(row, 1)
         self._waiting.append((row, done))
         self._arrived.set()
         if self._task is None or self._task.done():
@@ -206,8 +213,18 @@ class Collector:
                 self._turn_away(batch)
                 raise
             finally:
-                self.rows -= len(batch)
-                self._bytes -= sum(len(row.body) for row, _ in batch)
+                for row, _ in batch:
+                    self._count(row, -1)
+
+    def _count(self, row, amount):
+        size = amount * len(row.body)
+        self.rows += amount
+        self._bytes += size
+        own = self._scopes.setdefault(row.scope, [0, 0])
+        own[0] += amount
+        own[1] += size
+        if not own[0]:
+            del self._scopes[row.scope]
 
     async def _gather(self):
         for _ in range(GATHER_STEPS):
@@ -218,15 +235,17 @@ class Collector:
 
     async def _write(self, batch):
         rows = [row for row, _ in batch]
-        ours = self._decider.has_room(len(rows))
-        for row in rows:
-            if row.state == PENDING:
-                row.due_at = row.received_at + DECIDE_GRACE if ours else row.received_at
+        # What has a due time already waits for its place in a rate.
+        at_once = [row for row in rows if row.state == PENDING and row.due_at is None]
+        ours = self._decider.choose(collections.Counter(row.scope for row in at_once))
+        for row in at_once:
+            row.due_at = row.received_at + DECIDE_GRACE if row.scope in ours else row.received_at
         outcomes = await self._store(rows)
         self._settle(batch, outcomes)
         stored = [row for row, outcome in zip(rows, outcomes, strict=True) if outcome is True]
         if ours:
-            self._decider.take([row.id for row in stored if row.state == PENDING])
+            taken = set(at_once)
+            self._decider.take([(row.scope, row.id) for row in stored if row.scope in ours and row in taken])
         self._committed(stored)
 
     async def _store(self, rows):

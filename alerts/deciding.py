@@ -19,9 +19,34 @@ logger = logging.getLogger(__name__)
 # Deciding and accepting share one interpreter, and a busy deciding thread was measured to cost three quarters of the
 # accepted requests. So this process decides a burst at once, and then so many a second; what is beyond is due at once
 # for the workers.
-DECIDE_BURST = 200
-DECIDE_PER_SECOND = 50
+DECIDE_BURST, DECIDE_PER_SECOND = 200, 50
+# So much more is kept for the scopes that send little: a storm through one key must not send them all to the workers.
+RESERVE_BURST, RESERVE_PER_SECOND = 100, 25
+QUIET_BURST, QUIET_PER_SECOND = 10, 1
+# Once events of a scope were left to the workers, those that come next follow them: they would only wait for them.
+LEFT_SECONDS = 1
+AT_ONCE = 50
+SCOPES_KEPT = 10_000
 LOOK_SECONDS = 0.025
+
+
+class Allowance:
+    """So many at once, and so many more a second."""
+
+    __slots__ = ("burst", "per_second", "_left", "_at")
+
+    def __init__(self, burst, per_second, clock):
+        self.burst, self.per_second = burst, per_second
+        self._left, self._at = burst, clock
+
+    def left(self, clock):
+        """How many may be taken now."""
+        self._left = min(self.burst, self._left + self.per_second * (clock - self._at))
+        self._at = clock
+        return self._left
+
+    def take(self, count):
+        self._left -= count
 
 
 class Decider:
@@ -32,27 +57,35 @@ class Decider:
 
     def __init__(self, decide):
         self._decide = decide
-        self._waiting = collections.deque()
+        self._waiting = {}  # scope -> ids in order
         self._change = threading.Condition()
         self._thread = None
         self._stopping = False
-        self._allowance, self._allowed_at = DECIDE_BURST, time.monotonic()
+        clock = time.monotonic()
+        self._shared = Allowance(DECIDE_BURST, DECIDE_PER_SECOND, clock)
+        self._reserve = Allowance(RESERVE_BURST, RESERVE_PER_SECOND, clock)
+        self._scopes = {}  # scope -> its Allowance
+        self._left_at = {}  # scope -> when some of it was left to the workers
         self.listeners = []  # called with nothing, in the thread, after each batch
 
-    def has_room(self, count):
-        """Whether `count` more may be handed over now: all or none, so that the thread wakes seldom under load."""
-        clock = time.monotonic()
-        self._allowance = min(DECIDE_BURST, self._allowance + DECIDE_PER_SECOND * (clock - self._allowed_at))
-        self._allowed_at = clock
-        return self._decide is not None and count + len(self._waiting) <= self._allowance
+    def choose(self, counts, clock=None):
+        """The scopes of which this process takes what it just accepted; `counts` is how much of each.
 
-    def take(self, ids):
-        """Decide these soon, in the thread."""
-        if not ids:
+        All or nothing of a scope, so that the thread wakes seldom under load.
+        """
+        if self._decide is None:
+            return set()
+        clock = time.monotonic() if clock is None else clock
+        waiting = sum(map(len, list(self._waiting.values())))
+        return {scope for scope, count in counts.items() if self._is_ours(scope, count, waiting, clock)}
+
+    def take(self, rows):
+        """Decide these soon, in the thread: pairs of a scope and an id."""
+        if not rows:
             return
-        self._allowance -= len(ids)
         with self._change:
-            self._waiting.extend(ids)
+            for scope, pk in rows:
+                self._waiting.setdefault(scope, collections.deque()).append(pk)
             self._change.notify()
         if self._thread is None or not self._thread.is_alive():
             self._stopping = False
@@ -68,6 +101,32 @@ class Decider:
         if self._thread is not None:
             self._thread.join(timeout)
 
+    def _is_ours(self, scope, count, waiting, clock):
+        if clock - self._left_at.get(scope, -LEFT_SECONDS) < LEFT_SECONDS:
+            return False
+        own = self._own(scope, clock)
+        if own.left(clock) >= count and waiting < DECIDE_BURST + RESERVE_BURST:
+            for allowance in (self._shared, self._reserve):
+                if allowance.left(clock) >= count:
+                    own.take(count)
+                    allowance.take(count)
+                    return True
+        elif self._shared.left(clock) >= count + waiting:
+            self._shared.take(count)
+            return True
+        self._left_at.pop(scope, None)
+        self._left_at[scope] = clock
+        while len(self._left_at) > SCOPES_KEPT:
+            del self._left_at[next(iter(self._left_at))]
+        return False
+
+    def _own(self, scope, clock):
+        own = self._scopes.pop(scope, None) or Allowance(QUIET_BURST, QUIET_PER_SECOND, clock)
+        self._scopes[scope] = own  # now the latest
+        while len(self._scopes) > SCOPES_KEPT:
+            del self._scopes[next(iter(self._scopes))]
+        return own
+
     def _work(self):
         try:
             while True:
@@ -75,11 +134,20 @@ class Decider:
                     self._change.wait_for(lambda: self._waiting or self._stopping)
                     if self._stopping:
                         return
-                    ids = list(self._waiting)
-                    self._waiting.clear()
+                    ids = self._next()
                 self._batch(ids)
         finally:
             connection.close()
+
+    def _next(self):
+        """Some of what waits: the first of each scope, then the second of each, and so on."""
+        ids = []
+        while self._waiting and len(ids) < AT_ONCE:
+            for scope in list(self._waiting):
+                ids.append(self._waiting[scope].popleft())
+                if not self._waiting[scope]:
+                    del self._waiting[scope]
+        return ids
 
     def _batch(self, ids):
         close_old_connections()

@@ -7,26 +7,27 @@ stays a due row that any worker takes: nothing here has to survive for an event 
 
 import asyncio
 import dataclasses
+import functools
 import http
 import logging
 import time
 import uuid
 from datetime import UTC, datetime
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import msgspec
 from django.conf import settings
 from psycopg.types.json import Jsonb
 
 from accounts.models import ApiKey
-from alerts import signatures
-from alerts.batch import DECIDED, PENDING, Collector, Replayed, Row, Unavailable, Unstorable
+from alerts.batch import PENDING, Collector, Replayed, Row, Unavailable, Unstorable
 from alerts.deciding import Decider, Watcher
 from alerts.event import clean_line, clean_text, with_key
-from alerts.keys import Keyring, Target
+from alerts.keys import Keyring, Target, digest
 from alerts.line import UNREACHABLE, Line
-from alerts.models import InboundEvent, Integration, sources
-from alerts.sources import pagerduty
+from alerts.models import InboundEvent, Integration, dialects, sources
+from alerts.pacing import Paces
+from alerts.refusals import Refusals
 from alerts.sources.base import BadEvent, Source, read_json
 from alerts.sources.generic import Generic
 
@@ -36,6 +37,7 @@ RETRY_AFTER_SECONDS = 2
 TOUCH_SECONDS = 60  # how often the time of last use of an integration or a key is written
 WAIT_LIMIT_SECONDS = 10
 KEPT_HEADERS = ("content-type", "user-agent")
+QUERY_LIMIT = 64 * 1024
 
 
 # --- answers --------------------------------------------------------------------------------------------------
@@ -83,14 +85,24 @@ class ApiDialect(Source):
 class Request:
     """What the door reads of an HTTP request."""
 
-    __slots__ = ("method", "path", "query", "headers", "_receive")
+    __slots__ = ("method", "path", "raw_path", "query", "headers", "_receive", "_body")
 
     def __init__(self, scope, receive):
         self.method = scope["method"]
         self.path = scope["path"]
+        # As it was sent, where an encoded slash is no separator.
+        self.raw_path = (scope.get("raw_path") or quote(self.path).encode()).decode("latin-1")
         self.query = scope.get("query_string", b"")
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        # No real header begins with a colon.
+        self.headers[":method"], self.headers[":path"] = self.method, self.path
+        self.headers[":query"] = self.query.decode("latin-1")
         self._receive = receive
+        self._body = None
+
+    def give_body(self, body):
+        """Let this be the body of a request that has none."""
+        self._body = body
 
     def bearer(self):
         """The token of `Authorization: Bearer`, or ""."""
@@ -99,6 +111,11 @@ class Request:
 
     async def body(self, source):
         """The whole body. Stops reading at the source's limit and raises Refused, without trusting Content-Length."""
+        if self._body is None:
+            self._body = await self._read(source)
+        return self._body
+
+    async def _read(self, source):
         limit = settings.INGEST_MAX_BODY_BYTES
         if source.max_body != Source.max_body:
             limit = max(limit, source.max_body)
@@ -138,12 +155,15 @@ class Desk:
         self.keys = Keyring(self.reader.fetch)
         self.watcher = Watcher(self.reader, loop)
         self.collector = Collector(self.writer, decider, self.touch_integrations)
+        self.refusals = Refusals()
+        self.paces = Paces(self.reader.fetch)
         self._touched = {}
         self._tasks = set()
         decider.listeners.append(self.watcher.tell)
 
     async def close(self):
         await self.collector.close()
+        await self.refusals.close()
         await self.writer.close()
         await self.reader.close()
 
@@ -184,8 +204,9 @@ class Door:
         self.app = app
         self._decider = Decider(decide)
         self._current = None
-        self._sources = {kind: sources.get(kind) for kind in sources.classes()}
-        self._generic, self._pagerduty, self._change = Generic(), pagerduty.PagerDuty(), pagerduty.PagerDutyChange()
+        self._sources = {kind: sources.get(kind) for kind, cls in sources.classes().items() if not cls.is_internal}
+        self._dialects = [dialects.get(kind) for kind in sorted(dialects.classes())]
+        self._generic = Generic()
         self._api = ApiDialect()
         self._complained_at = 0
 
@@ -200,8 +221,8 @@ class Door:
             status, answer, headers = refused.status, refused.answer, refused.headers
         except Disconnected:
             return
-        body = b"" if answer is None else msgspec.json.encode(answer)
-        if answer is not None:
+        body = b"" if answer is None else answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+        if answer is not None and not any(name == b"content-type" for name, _ in headers):
             kind = b"application/problem+json" if handle == self._rest and status >= 400 else b"application/json"
             headers = ((b"content-type", kind), *headers)
         headers = (*headers, (b"content-length", b"%d" % len(body)))
@@ -227,7 +248,7 @@ class Door:
         Raises BadEvent, Unavailable, Replayed or Unstorable.
         """
         try:
-            events = source.parse(body, headers)
+            events = source.parse(body, headers, target.options)
         except BadEvent:
             raise
         except Exception:  # a mistake of ours in a source must not lose the event: keep it raw, deciding shows it
@@ -235,13 +256,14 @@ class Door:
             events = []
         may_exist = event_id is not None
         event_id = event_id or uuid.uuid4()
-        generated_key = "" if all(event.dedup_key for event in events) else event_id.hex
+        generated_key = "" if all(event.dedup_key or event.alert_id for event in events) else event_id.hex
         events = [with_key(event, generated_key, index) for index, event in enumerate(events)]
         now = datetime.now(UTC)
-        decided = source is self._change
+        desk = self._desk()
+        desk.collector.check_room(target.scope)
         row = Row(
             id=event_id,
-            source=source.stored_as if decided else source.kind,
+            source=source.kind,
             scope=target.scope,
             integration_id=target.integration_id,
             service_id=target.service_id,
@@ -249,13 +271,12 @@ class Door:
             headers=_kept_headers(source, headers),
             generated_key=generated_key,
             received_at=now,
-            due_at=None,
-            state=DECIDED if decided else PENDING,
-            decided_at=now if decided else None,
+            due_at=await desk.paces.due_at(target, events, now=now),
+            state=PENDING,
+            decided_at=None,
             signature=signature,
             may_exist=may_exist,
         )
-        desk = self._desk()
         is_new = await desk.collector.put(row)
         result = await desk.watcher.result(event_id, wait) if wait else None
         return Accepted(event_id, events, is_new, result)
@@ -279,11 +300,13 @@ class Door:
 
     def _route(self, scope):
         path = scope["path"]
+        for dialect in self._dialects:
+            handle = dialect.find(scope["method"], path.removesuffix("/"))
+            if handle is not None:
+                return functools.partial(handle, self)
         if path.startswith("/in/"):
             return self._by_path
         match path.removesuffix("/"):
-            case "/v2/enqueue" | "/v2/change/enqueue":
-                return self._by_body
             case "/api/events":
                 return self._by_header
             case "/api/v1/alerts" if scope["method"] == "POST":
@@ -301,35 +324,37 @@ class Door:
             message = f"There is no source “{clean_line(kind, 40)}”. Use /in/<source>/<key> with one of: {known}."
             raise Refused((404, {"status": "unknown_source", "message": message}))
         where = "path" if key else "header"
-        return await self._accept(request, source, key or request.bearer(), where)
+        return await self.accept(request, source, key or request.bearer(), where)
 
     async def _by_header(self, request):
         """`/api/events` with `Authorization: Bearer <key>`."""
-        return await self._accept(request, self._generic, request.bearer(), "header")
+        return await self.accept(request, self._generic, request.bearer(), "header")
 
-    async def _by_body(self, request):
-        """PagerDuty's two addresses: the key is a field of the body."""
-        source = self._change if "/change/" in request.path else self._pagerduty
-        return await self._accept(request, source, None, "body")
+    async def accept(self, request, source, key, where):
+        """Take one request for `source`: `(status, answer, headers)`. Raises Refused.
 
-    async def _accept(self, request, source, key, where):
-        if request.method not in ("POST", "PUT"):
-            message = "Send events to this address with POST. That you read this shows that the address is reachable."
-            raise Refused((405, {"status": "method_not_allowed", "message": message}), [(b"allow", b"POST, PUT")])
+        `key` is None where the body names it.
+        """
+        if request.method not in source.methods:
+            message = (
+                f"Send events to this address with {source.methods[0]}. That you read this shows that the address is "
+                "reachable."
+            )
+            allowed = ", ".join(source.methods).encode()
+            raise Refused((405, {"status": "method_not_allowed", "message": message}), [(b"allow", allowed)])
         desk = self._desk()
         try:
             desk.collector.check_room()
             if where != "body":
-                target = await self._target(desk, source, key, where)
+                target = await self.target(source, key, where)
+                desk.collector.check_room(target.scope)
                 body = await request.body(source)
             else:
                 body = await request.body(source)
-                key = pagerduty.routing_key(body, request.headers)
-                if not key:
-                    raise pagerduty.missing_routing_key()
-                target = await self._target(desk, source, key, where)
-            signature = _checked_signature(target, source, request.headers, body)
-            accepted = await self.submit(target, source, body, request.headers, signature=signature)
+                target = await self.target(source, source.key_of(body, request.headers), where)
+            signature = await self._admit(target, source, request.headers, body)
+            event_id = _delivery(target, source, request.headers, body)
+            accepted = await self.submit(target, source, body, request.headers, event_id=event_id, signature=signature)
         except BadEvent as bad:
             raise Refused(source.refused(bad.errors)) from None
         except Replayed:
@@ -343,15 +368,34 @@ class Door:
         status, answer = source.accepted(accepted.events, str(accepted.event_id))
         return status, answer, ()
 
-    @staticmethod
-    async def _target(desk, source, key, where):
-        target = await desk.keys.target(key)
+    async def _admit(self, target, source, headers, body):
+        """The token that guards against a replay, or "". Raises Refused, and tells the admins of it."""
+        now = datetime.now(UTC)
+        verdict = await source.admit(target, headers, body, now=now, fetch=self.fetch)
+        if verdict.ok:
+            self._desk().refusals.admitted(target.integration_id)
+            return verdict.replay_token if target.integration_id else ""
+        self._desk().refusals.refused(target.integration_id, verdict.reason, now=now)
+        if verdict.is_later:
+            raise Refused(source.overloaded(), [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)])
+        raise Refused(source.bad_signature(verdict.reason))
+
+    async def result(self, event_id, seconds):
+        """What became of a stored event, or None if it is not decided within that time."""
+        return await self._desk().watcher.result(event_id, seconds)
+
+    async def fetch(self, query, params=None):
+        """The rows of one statement. Raises what is in alerts.line.UNREACHABLE."""
+        return await self._desk().reader.fetch(query, params)
+
+    async def target(self, source, key, where):
+        """Where the events of this key go. `where` the key stood is "path", "header" or "body". Raises Refused."""
+        target = await self._desk().keys.target(key)
         if target is None:
             headers = [(b"www-authenticate", b"Bearer")] if where == "header" else ()
             raise Refused(source.unknown_key(where), headers)
-        # Whoever speaks PagerDuty sends its changes with the same key.
-        if not target.opens(pagerduty.PagerDuty.kind if isinstance(source, pagerduty.PagerDuty) else source.kind):
-            raise Refused(_wrong_door(target, source, where))
+        if not any(target.opens(kind) for kind in (source.kind, *source.also_keys_of)):
+            raise Refused(source.wrong_door(target.source, where))
         return target
 
     async def _rest(self, request):
@@ -428,30 +472,18 @@ class Door:
         return not rows or rows[0][0]
 
 
-def _wrong_door(target, source, where):
-    """The answer to the key of an integration at the door of another source: `(status, answer)`."""
-    message = (
-        f"This key belongs to an integration of the source “{target.source}”. Send to /in/{target.source}/<key>, "
-        "or make an integration for this source and use its key."
-    )
-    if where == "body":
-        return source.refused([{"field": "routing_key", "message": message}])
-    return 404, {"status": "unknown_key", "message": message}
-
-
-def _checked_signature(target, source, headers, body):
-    """The token that guards against a replay, or "". Raises Refused."""
-    if not target.signing_secret:
-        return ""
-    verdict = signatures.verify(target.signing_secret, headers, body, datetime.now(UTC))
-    if not verdict.ok:
-        raise Refused(source.bad_signature(verdict.reason))
-    return verdict.replay_token if target.integration_id else ""
+def _delivery(target, source, headers, body):
+    """The id under which this delivery is stored once, or None if its sender does not name it."""
+    name = source.delivery_id(headers, body)
+    # Digested first: a name may be of any length and hold what is no text.
+    return uuid.uuid5(uuid.NAMESPACE_URL, digest(f"watchbill:{target.scope}:{source.kind}:{name}")) if name else None
 
 
 def _kept_headers(source, headers):
     """The few headers that are kept with the body. Keys, tokens and cookies are never among them."""
-    kept = {name: clean_text(headers[name], 500) for name in (*KEPT_HEADERS, *source.keep_headers) if name in headers}
+    names = [name for name in (*KEPT_HEADERS, *source.keep_headers) if name in headers]
+    # A query may be all there is of an event.
+    kept = {name: clean_text(headers[name], QUERY_LIMIT if name == ":query" else 500) for name in names}
     return Jsonb(kept, dumps=msgspec.json.encode)
 
 

@@ -28,10 +28,12 @@ class Target:
     scope: str
     source: str  # the one whose door the key opens; "" when it opens every door
     integration_id: int | None
-    service_id: int
+    service_id: int | None
     default_severity: str = Severity.MEDIUM.value
     signing_secret: str = ""
     may_choose_service: bool = False
+    options: dict = dataclasses.field(default_factory=dict)
+    events_per_minute: int | None = None
 
     def opens(self, source):
         """Whether the key may be used at the door of this kind of source."""
@@ -65,6 +67,14 @@ def issue_key(integration):
     text = new_key()
     integration.key_hash = digest(text)
     integration.key_last4 = text[-4:]
+    return text
+
+
+def rotate_key(integration, *, now, overlap):
+    """Give it a new key and return its text; the old one works for the timedelta `overlap` more. The caller saves."""
+    old = integration.key_hash
+    text = issue_key(integration)
+    integration.old_key_hash, integration.old_key_until = (old, now + overlap) if overlap else ("", None)
     return text
 
 
@@ -131,9 +141,10 @@ class Keyring:
 
     async def _load_target(self, key):
         rows = await self._fetch(
-            f"SELECT id, source, service_id, default_severity, signing_secret, may_choose_service "
-            f"FROM {Integration._meta.db_table} WHERE key_hash = %s AND is_enabled",
-            [digest(key)],
+            f"SELECT id, source, service_id, default_severity, signing_secret, may_choose_service, "
+            f"options, events_per_minute FROM {Integration._meta.db_table} WHERE is_enabled AND (key_hash = %s "
+            "OR (old_key_hash = %s AND old_key_until > now()))",
+            [digest(key)] * 2,
         )
         if rows:
             return Target(f"integration:{rows[0][0]}", rows[0][1], rows[0][0], *rows[0][2:])

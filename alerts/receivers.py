@@ -1,8 +1,13 @@
 """What the floors below report: an incident that ended takes its firing alerts with it."""
 
+from django.db import connection
+from django.db.models.signals import pre_delete
 from django.dispatch import receiver
+from django.utils import timezone
 
-from alerts.models import Alert
+from alerts import quiet, rules
+from alerts.models import Alert, Rule
+from catalog.signals import dependencies_changed
 from incidents.signals import incident_changed
 
 
@@ -10,6 +15,24 @@ from incidents.signals import incident_changed
 def end_alerts_of_resolved_incident(incident, verb, by, now, **kwargs):
     """After a resolve by hand the next event of the same key opens a new alert, and so new work."""
     if verb == "resolve":
-        Alert.objects.firing().filter(incident=incident).update(
-            resolved_at=now, resolved_why=f"its incident was resolved by {by or 'the system'}"[:200]
-        )
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {Alert._meta.db_table} SET resolved_at = %s, resolved_why = %s "
+                "WHERE incident_id = %s AND resolved_at IS NULL RETURNING inhibits",
+                [now, f"its incident was resolved by {by or 'the system'}"[:200], incident.pk],
+            )
+            inhibits = [rule for (rules,) in cursor.fetchall() for rule in rules]
+        quiet.recheck_inhibited(inhibits, now=now)
+    if verb in ("resolve", "edit"):  # a service that others need has recovered, or its trouble is less severe
+        quiet.after_incident_changed(incident, now=now)
+
+
+@receiver(dependencies_changed)
+def look_at_what_dependencies_hold(service_ids, now, **kwargs):
+    quiet.recheck_services(service_ids, now=now)
+
+
+@receiver(pre_delete, sender=Rule)
+def look_at_what_a_deleted_rule_suppressed(instance, **kwargs):
+    """A rule also goes with its integration, its service or its policy: what it suppressed must not stay so."""
+    rules.changed([instance.pk], now=timezone.now())

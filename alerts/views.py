@@ -5,6 +5,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.cache import never_cache
 
+from alerts import quiet
 from alerts.models import Alert
 from incidents.models import Incident
 
@@ -24,6 +25,7 @@ def panel(request, number):
         "alerts": rows[:LAST_ALERTS],
         "total": total,
         "hidden": max(0, total - LAST_ALERTS),
+        "held": quiet.held_because_of(incident)[:LAST_ALERTS] if incident.is_open else [],
     }
     name = "_panel" if "X-Fragment" in request.headers else "panel"
     response = render(request, f"alerts/{name}.html", context)
