@@ -7,8 +7,17 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 
 from accounts.api import TeamViewSet, UserViewSet
-from alerts.api import AlertViewSet
-from catalog.api import CurrentOnCall, Notify, OnCallViewSet, ServiceViewSet
+from alerts.api import (
+    AlertViewSet,
+    ChangeEventViewSet,
+    HeartbeatViewSet,
+    InhibitionRuleViewSet,
+    IntegrationViewSet,
+    MaintenanceWindowViewSet,
+    RuleViewSet,
+    SilenceViewSet,
+)
+from catalog.api import CurrentOnCall, DependencyViewSet, Notify, OnCallViewSet, ServiceViewSet
 from core.rest import SLUG
 from incidents.api import Escalate, IncidentViewSet, NotificationViewSet
 from oncall.api import (
@@ -52,8 +61,16 @@ class Router(SimpleRouter):
 
 router = Router(trailing_slash=False)
 router.register("alerts", AlertViewSet)
+router.register("integrations", IntegrationViewSet)
+router.register("routing-rules", RuleViewSet)
+router.register("change-events", ChangeEventViewSet)
+router.register("silences", SilenceViewSet)
+router.register("maintenance-windows", MaintenanceWindowViewSet)
+router.register("inhibition-rules", InhibitionRuleViewSet)
+router.register("heartbeats", HeartbeatViewSet)
 router.register("incidents", IncidentViewSet)
 router.register("services", ServiceViewSet)
+router.register("dependencies", DependencyViewSet)
 router.register("teams", TeamViewSet)
 router.register("users", UserViewSet)
 router.register("schedules", ScheduleViewSet)
