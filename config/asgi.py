@@ -9,9 +9,13 @@ os.environ.setdefault("WATCHBILL_ROLE", "web")  # whichever server loads this
 pages = get_asgi_application()  # first: it sets Django up, and what follows needs models
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
 
-from alerts import ingest  # noqa: E402
+from alerts import ingest, presence  # noqa: E402
 from alerts.door import Door  # noqa: E402
 from incidents.live import socket  # noqa: E402
 
-application = ProtocolTypeRouter({"http": Door(pages, decide=ingest.decide_ids), "websocket": socket})
+beater = presence.Beater()
+application = beater.around(ProtocolTypeRouter({"http": Door(pages, decide=ingest.decide_ids), "websocket": socket}))
+if settings.ROLE == "web":
+    beater.start()

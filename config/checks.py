@@ -24,6 +24,9 @@ SMALLEST = {
     "INGEST_MAX_BODY_BYTES": (lambda: settings.INGEST_MAX_BODY_BYTES, 1024),
     "INGEST_QUEUE_LIMIT": (lambda: settings.INGEST_QUEUE_LIMIT, 1),
     "RAW_EVENT_DAYS": (lambda: settings.RAW_EVENT_DAYS, 1),
+    "CHANGE_EVENT_DAYS": (lambda: settings.CHANGE_EVENT_DAYS, 1),
+    "STORM_INCIDENTS_PER_MINUTE": (lambda: settings.STORM_INCIDENTS_PER_MINUTE, 0),
+    "SILENCE_WARNING_SECONDS": (lambda: settings.SILENCE_WARNING_SECONDS, 0),
     "WORKERS": (lambda: settings.Q_CLUSTER["workers"], 1),
     "DB_POOL_SIZE": (lambda: settings.DATABASES["default"]["OPTIONS"].get("pool", {}).get("max_size", 2), 2),
 }

@@ -10,8 +10,10 @@ from django.db import transaction
 
 from accounts.auth import issue_key
 from accounts.models import Membership, Role, Team, User
+from alerts import heartbeats, maintenance
 from alerts.keys import issue_key as issue_integration_key
-from alerts.models import Integration
+from alerts.models import Heartbeat, Integration, Rule
+from catalog import dependencies
 from catalog.models import Service
 from core import secrets as secrets_at_rest
 from incidents.models import Subscription
@@ -94,6 +96,7 @@ def fill(*, base_url, now):
         integration = Integration(name=name, source=source, service=services["checkout-api"])
         keys[source] = issue_integration_key(integration)
         integration.save()
+    _quiet(services, admin, now)
     _, api_key = issue_key(admin, name="Demo")
     content = {
         "base_url": base_url,
@@ -106,6 +109,43 @@ def fill(*, base_url, now):
     }
     write(content)
     return content
+
+
+def _quiet(services, owner, now):
+    """What keeps the company asleep: what needs what, a rule, a weekly window, and a backup that must report."""
+    for slug in ("checkout-api", "search", "payments"):
+        dependencies.add(services[slug], services["postgres-main"], holds_alerts=slug != "payments", now=now)
+    dependencies.add(services["checkout-api"], services["payments"], note="No order without a payment.", now=now)
+    Rule.objects.create(
+        name="Staging wakes nobody", condition='labels.env in ("staging", "dev")', action=Rule.Action.SUPPRESS
+    )
+    Rule.objects.create(
+        name="Database alerts go to the database",
+        position=200,
+        condition='labels.job = "postgres" or title =~ ".*PostgreSQL.*"',
+        service=services["postgres-main"],
+    )
+    sunday = (now + dt.timedelta(days=6 - now.weekday())).replace(hour=3, minute=0, second=0, microsecond=0)
+    if sunday <= now:
+        sunday += dt.timedelta(days=7)
+    maintenance.create(
+        name="Weekly database work",
+        reason="Vacuum and minor updates",
+        services=[services["postgres-main"]],
+        starts_at=sunday,
+        ends_at=sunday + dt.timedelta(hours=1),
+        rrule="FREQ=WEEKLY",
+        by=owner,
+        now=now,
+    )
+    backup = Heartbeat(
+        name="Nightly backup",
+        description="The last line of the backup script pings it.",
+        service=services["postgres-main"],
+        interval_seconds=24 * 3600,
+        grace_seconds=3600,
+    )
+    heartbeats.save(backup, now=now)
 
 
 def _policy(team, members, admin, now):

@@ -9,6 +9,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import JsonResponse
 from django.utils import timezone
 
+from alerts import presence
+from alerts.models import Heartbeat
 from core import due
 from core.models import Pulse, WorkerBeat
 from notifications.models import Alarm
@@ -40,6 +42,7 @@ def ready(request):
             "ticker": _ticker(now),
             "worker": _worker(now),
             "due_work": _due_work(now),
+            "presence": _presence(now),
         }
         alarms = _alarms()
     except DatabaseError as error:
@@ -82,6 +85,13 @@ def _ticker(now):
 def _worker(now):
     if not WorkerBeat.objects.filter(beat_at__gt=now - dt.timedelta(seconds=WORKER_SECONDS)).exists():
         return "No worker runs tasks. Pages stand still. Start `manage.py qcluster`, or bin/up."
+    return ""
+
+
+def _presence(now):
+    # This process answers, but its thread may have ended, or it may be the first few seconds.
+    if Heartbeat.objects.filter(due_at__isnull=False).exists() and presence.is_away(now):
+        return "No web process writes its sign of life. Heartbeats that stay away are not noticed. Restart them."
     return ""
 
 

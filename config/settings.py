@@ -7,6 +7,7 @@ import os
 import sys
 import zoneinfo
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 
@@ -31,11 +32,13 @@ env = Env()
 
 WATCHBILL_VERSION = "0.1.0"
 WATCHBILL_HOME = Path(env.str("WATCHBILL_HOME", default="") or BASE_DIR / "var").resolve()
-# web | worker | ticker | command. Connections differ by role: a pool corrupts forked workers, persistent
+# web | worker | ticker | mailin | command. Connections differ by role: a pool corrupts forked workers, persistent
 # connections leak under ASGI.
-ROLE = env.str("WATCHBILL_ROLE", default="") or {"qcluster": "worker", "ticker": "ticker"}.get(
-    "".join(sys.argv[1:2]), "command"
-)
+ROLE = env.str("WATCHBILL_ROLE", default="") or {
+    "qcluster": "worker",
+    "ticker": "ticker",
+    "mailin": "mailin",
+}.get("".join(sys.argv[1:2]), "command")
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or embedded.secret_key(WATCHBILL_HOME)
@@ -187,6 +190,9 @@ LINK_HOURS = env.int("LINK_HOURS", default=24)
 INGEST_MAX_BODY_BYTES = env.int("INGEST_MAX_BODY_BYTES", default=512 * 1024)
 INGEST_QUEUE_LIMIT = env.int("INGEST_QUEUE_LIMIT", default=5000)
 RAW_EVENT_DAYS = env.int("RAW_EVENT_DAYS", default=90)
+CHANGE_EVENT_DAYS = env.int("CHANGE_EVENT_DAYS", default=90)
+STORM_INCIDENTS_PER_MINUTE = env.int("STORM_INCIDENTS_PER_MINUTE", default=60)
+SILENCE_WARNING_SECONDS = env.int("SILENCE_WARNING_SECONDS", default=900)
 # Addresses that outgoing webhooks may reach although they are private: "127.0.0.1", "10.1.0.0/16".
 HTTP_ALLOW_PRIVATE = env.list("HTTP_ALLOW_PRIVATE", default=[])
 
@@ -205,6 +211,10 @@ SERVER_EMAIL = DEFAULT_FROM_EMAIL
 BOUNCE_ADDRESS = env.str("BOUNCE_ADDRESS", default="")
 BOUNCE_SECRET = env.str("BOUNCE_SECRET", default="")
 MAILGUN_SIGNING_KEY = env.str("MAILGUN_SIGNING_KEY", default="")
+# Alerts by mail: the SMTP listener is on when it has a port.
+MAIL_IN_PORT = env.int("MAIL_IN_PORT", default=0)
+MAIL_IN_HOST = env.str("MAIL_IN_HOST", default="")
+MAIL_IN_DOMAIN = env.str("MAIL_IN_DOMAIN", default="") or urlsplit(PUBLIC_URL).hostname or "localhost"
 
 # --- providers: accounts at outside services that the environment gives; others are rows, made in the admin ---------
 # vendor: {field of its class in notifications/providers: value}. One with an empty required value does not exist.
@@ -263,6 +273,7 @@ SPECTACULAR_SETTINGS = {
         "CalledRoleEnum": "oncall.api.shapes.CALLED_ROLES",
         "WeekdayEnum": "oncall.api.schedules.WEEKDAYS",
         "PriorityEnum": "incidents.models.Priority",
+        "SeverityEnum": "incidents.models.Severity",
         "MessageKindEnum": "notifications.models.KINDS",
         "NotificationStateEnum": "notifications.models.Notification.State",
         "SwapStateEnum": "oncall.models.ShiftRequest.State",
@@ -306,6 +317,7 @@ LOGGING = {
         "django-q": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},
+        "mail.log": {"level": "ERROR"},  # of the SMTP listener: it names recipients, and those are keys
     },
 }
 

@@ -306,6 +306,10 @@ class Supervisor:
         self.worker = Child("worker", manage, "qcluster")
         self.ticker = Child("ticker", manage, "ticker")
         self.children = [self.web, self.worker, self.ticker]
+        self.doors = [self.web]  # what takes alerts in
+        if settings.MAIL_IN_PORT:
+            self.doors.append(Child("mailin", manage, "mailin"))
+            self.children.append(self.doors[-1])
         if with_fakes:
             self.children.append(Child("fakes", *demo.fakes_command(self.fakes_port, self.public_url)))
         self.worker_id, self.watch = "", Watch(0)
@@ -322,6 +326,8 @@ class Supervisor:
         with only_one(self.home):
             leftovers = kill_leftovers(self.home)
             check_port(self.host, self.port)
+            if settings.MAIL_IN_PORT:
+                check_port(settings.MAIL_IN_HOST or "0.0.0.0", settings.MAIL_IN_PORT)
             if self.fakes_port:
                 check_fakes(self.fakes_port)
             self.log = Log(self.home / "log" / "watchbill.log")
@@ -484,7 +490,7 @@ class Supervisor:
                 return
             self._replace_worker()  # django-q2 would need ten seconds to give up its dead connections
             if before != settings.DATABASE_URL:
-                for child in (self.web, self.ticker):
+                for child in (*self.doors, self.ticker):
                     child.terminate()  # it starts again with the new address
 
     def _watch_worker(self, now):
@@ -515,8 +521,9 @@ class Supervisor:
     def _stop(self):
         self.say("Stopping. Ctrl-C again stops at once.")
         began = time.monotonic()
-        self.web.terminate()  # first: whoever sends an alert now asks again, and none is taken in half
-        self._await_end([self.web], began + WEB_STOP_SECONDS)
+        for child in self.doors:  # first: whoever sends an alert now asks again, and none is taken in half
+            child.terminate()
+        self._await_end(self.doors, began + WEB_STOP_SECONDS)
         self.worker.terminate()
         self.ticker.terminate()
         self._await_end([self.worker, self.ticker], began + STOP_SECONDS)

@@ -1,12 +1,14 @@
 """Integrations: the key is shown once, and the page says how to set the sender up."""
 
+import datetime as dt
 import re
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from alerts.keys import digest
-from alerts.models import Integration, sources
+from alerts.models import Integration, source_choices
 from tests import factories
 
 
@@ -21,10 +23,11 @@ def page_of(integration):
 
 def new_integration(service, **fields):
     fields = {"name": "Scripts", "source": "generic", "service": service.pk, "default_severity": "high", **fields}
-    return fields | {"is_enabled": "on", "may_choose_service": "on"}
+    flapping = {"flap_changes": 4, "flap_window_seconds": 900, "flap_pause_seconds": 300}
+    return fields | flapping | {"is_enabled": "on", "may_choose_service": "on"}
 
 
-@pytest.mark.parametrize("source", sorted(sources.classes()))
+@pytest.mark.parametrize("source", [kind for kind, _ in source_choices()])
 def test_the_key_and_the_address_are_shown_once(browser, said, service, source):
     response = browser.post(reverse("admin:alerts_integration_add"), new_integration(service, source=source))
     assert response.status_code == 302, response.context["adminform"].form.errors
@@ -50,14 +53,54 @@ def test_saving_an_integration_keeps_its_key(browser, fields_of, said):
     assert (saved.name, saved.key_hash) == ("Other", digest(integration.key))
 
 
+def do(integration, button):
+    return reverse("admin:alerts_integration_do", args=[integration.pk, button])
+
+
+def test_after_a_new_key_the_old_one_works_for_a_day_more_or_until_it_is_stopped(browser, said):
+    integration = factories.IntegrationFactory()
+    old = integration.key_hash
+    assert "Until then both work" in browser.get(do(integration, "new_key")).content.decode()
+    before = timezone.now()
+    key = re.search(r"Key: <code[^>]*>([^<]+)<", said(browser.post(do(integration, "new_key"))))[1]
+    saved = Integration.objects.get()
+    assert (saved.key_hash, saved.old_key_hash) == (digest(key), old)
+    assert dt.timedelta(hours=24) <= saved.old_key_until - before < dt.timedelta(hours=24, minutes=1)
+    browser.post(do(integration, "end_old_key"))
+    saved.refresh_from_db()
+    assert (saved.old_key_hash, saved.old_key_until) == ("", None)
+
+
 def test_a_new_key_replaces_the_old_one(browser, said):
     integration = factories.IntegrationFactory()
-    url = reverse("admin:alerts_integration_do", args=[integration.pk, "new_key"])
+    url = do(integration, "new_key_at_once")
     assert "The old key stops working" in browser.get(url).content.decode()
     assert Integration.objects.get().key_hash == digest(integration.key)
     text = said(browser.post(url))
     key = re.search(r"Key: <code[^>]*>([^<]+)<", text)[1]
     assert Integration.objects.get().key_hash == digest(key) != digest(integration.key)
+    assert Integration.objects.get().old_key_hash == ""
+
+
+def test_an_integration_goes_to_a_service_or_to_a_team(browser, service):
+    url = reverse("admin:alerts_integration_add")
+    neither = browser.post(url, new_integration(service) | {"service": ""})
+    assert "Choose a service, or a team" in neither.content.decode()
+    assert browser.post(url, new_integration(service) | {"service": "", "team": service.team_id}).status_code == 302
+    assert Integration.objects.get().team == service.team
+
+
+def test_fields_of_keys_and_groups_are_lists_of_paths(browser, service, fields_of):
+    integration = factories.IntegrationFactory()
+    url = page_of(integration)
+    data = fields_of(url) | {"dedup_fields": "labels.cluster, labels.alertname", "group_fields": "labels.cluster"}
+    assert browser.post(url, data).status_code == 302
+    saved = Integration.objects.get()
+    assert saved.dedup_fields == ["labels.cluster", "labels.alertname"]
+    assert saved.group_fields == ["labels.cluster"]
+    assert "labels.cluster, labels.alertname" in browser.get(url).content.decode()
+    refused = browser.post(url, data | {"group_fields": "labels.cluster; drop"})
+    assert "is not a field" in refused.content.decode()
 
 
 def test_a_signing_secret_is_never_sent_back(browser, fields_of):

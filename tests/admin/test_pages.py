@@ -15,8 +15,21 @@ from django_q.models import Failure, OrmQ
 from django_q.signing import SignedPackage
 
 from accounts.models import ApiKey, Membership, Team, User
-from alerts.models import Alert, InboundEvent, Integration, SeenSignature
-from catalog.models import Service
+from alerts.models import (
+    Alert,
+    ChangeEvent,
+    Heartbeat,
+    InboundEvent,
+    InhibitionRule,
+    Integration,
+    MaintenanceWindow,
+    Presence,
+    Rule,
+    SeenSignature,
+    Silence,
+    Topic,
+)
+from catalog.models import Dependency, Service
 from core.models import Counter, IdempotencyKey, Pulse, WorkerBeat
 from incidents.models import Incident, Subscription, TimelineEntry
 from notifications.models import (
@@ -55,7 +68,7 @@ from oncall.models import (
 from tests import factories
 
 # Edited on the page of what they belong to.
-PARTS = {Membership, Layer, Participant, Restriction, Level, Target}
+PARTS = {Membership, Layer, Participant, Restriction, Level, Target, Dependency}
 OURS = {"core", "accounts", "notifications", "oncall", "catalog", "incidents", "alerts"}
 
 
@@ -197,6 +210,14 @@ MAKE = {
     InboundEvent: an_event,
     Alert: an_alert,
     SeenSignature: a_signature,
+    Rule: lambda number=1: factories.RuleFactory(),
+    ChangeEvent: lambda number=1: factories.ChangeEventFactory(),
+    Topic: lambda number=1: factories.TopicFactory(),
+    Silence: lambda number=1: factories.SilenceFactory(),
+    MaintenanceWindow: lambda number=1: factories.MaintenanceWindowFactory(),
+    InhibitionRule: lambda number=1: factories.InhibitionRuleFactory(),
+    Heartbeat: lambda number=1: factories.HeartbeatFactory(),
+    Presence: lambda number=1: Presence.objects.update_or_create(id=number, defaults={"beat_at": factories.NOW})[0],
     Pulse: lambda number=1: Pulse.objects.create(name=f"ticker {number}", beat_at=factories.NOW),
     WorkerBeat: lambda number=1: WorkerBeat.objects.create(worker_id=f"w{number}", beat_at=factories.NOW),
     Counter: lambda number=1: Counter.objects.create(name=f"pages_{number}", value=1),

