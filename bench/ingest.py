@@ -24,6 +24,7 @@ from alerts.models import InboundEvent, Integration  # isort: skip
 
 EVENTS = 6000
 CONNECTIONS = 64
+ALERTS = 1000  # of one webhook
 
 
 # The columns and the indexes of an accepted event. `pending` and far away, so that nobody decides it.
@@ -91,12 +92,41 @@ def measure(server, kind, company, *, with_worker):
         return accepted, EVENTS / (last - before).total_seconds()
 
 
-def wait_until_decided(limit=180):
+def wait_until_decided(limit=180, pause=0.1):
     deadline = time.monotonic() + limit
     while InboundEvent.objects.exclude(state="decided").exists():
         if time.monotonic() > deadline:
             raise TimeoutError("Some events were never decided.")
-        time.sleep(0.1)
+        time.sleep(pause)
+
+
+async def one_webhook(port, company, prefix):
+    """(until the answer, until all is decided) of one webhook of Alertmanager with 1,000 new alerts, in seconds."""
+    alerts = [
+        {
+            "status": "firing",
+            "labels": {"alertname": "InstanceDown", "severity": "critical", "instance": f"{prefix}-{number}:9100"},
+            "annotations": {"summary": f"{prefix}-{number} is down", "description": "It has been down for 5 minutes."},
+            "startsAt": timezone.now().isoformat(),
+            "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": "http://prometheus.example.com/graph?g0.expr=up+%3D%3D+0",
+            "fingerprint": f"{prefix}-{number}",
+        }
+        for number in range(ALERTS)
+    ]
+    text = json.dumps({"version": "4", "status": "firing", "receiver": "bench", "groupKey": "{}", "alerts": alerts})
+    began = time.monotonic()
+    path = f"/in/alertmanager/{company.service.routing_key}"
+    _, ((status, sent, answered),) = await load.post_all(port, [load.request(path, text.encode())])
+    assert status == 200, f"the webhook was answered with {status}"
+    await asyncio.to_thread(wait_until_decided, pause=0.005)
+    return answered - sent, time.monotonic() - began
+
+
+def measure_webhook(server, company):
+    with house.worker(), house.ticker(), house.web(server) as port:
+        time.sleep(4)
+        return [uvloop.run(one_webhook(port, company, f"{server}-{number}")) for number in range(5)]
 
 
 def decide_only(kind, company):
@@ -134,6 +164,12 @@ def main(servers):
         print(f"decide, one process, {kind:8}   {decide_only(kind, company):6.0f}/s   (wanted {wanted})", flush=True)
     runs = []
     for server in servers:
+        took = measure_webhook(server, company)
+        committed, decided = (" ".join(f"{one[place]:.2f}" for one in took) for place in (0, 1))
+        print(
+            f"{server:8} one webhook with {ALERTS} alerts: committed in {committed} s, decided in {decided} s   "
+            "(wanted 1 s)"
+        )
         for kind, with_worker in (("repeats", False), ("repeats", True), ("new", True)):
             runs.append((server, kind, with_worker, *measure(server, kind, company, with_worker=with_worker)))
     after = pgbench(SAME_ROW, CONNECTIONS)

@@ -64,6 +64,7 @@ __all__ = [
     "display",
     "file_field",
     "link",
+    "moment_widget",
     "number_field",
     "pretty",
     "select_field",
@@ -174,6 +175,12 @@ def time_widget():
     return forms.TimeInput(format="%H:%M", attrs={"type": "time", "class": " ".join(INPUT_CLASSES)})
 
 
+def moment_widget():
+    """A date and a time, in the browser's own way of asking for them."""
+    attrs = {"type": "datetime-local", "class": " ".join(INPUT_CLASSES)}
+    return forms.DateTimeInput(format="%Y-%m-%dT%H:%M", attrs=attrs)
+
+
 class SecretField(forms.CharField):
     """A secret that is never sent back to the browser. Empty keeps what is stored; the form decides in `clean`."""
 
@@ -238,6 +245,10 @@ class ButtonsMixin:
         """The buttons that make sense for this row."""
         return [self.button_named(name) for name in self.buttons] if self.may_push(request) else []
 
+    def shown_links(self, request, obj):
+        """Other pages about this row, `[(label, url)]`, beside its buttons."""
+        return []
+
     def push(self, request, rows, chosen):
         """Do it for each row, each in a transaction of its own, and say what came of it."""
         for row in rows:
@@ -294,6 +305,7 @@ class ButtonsMixin:
             context["buttons"] = [
                 (one, reverse(url_name, args=[quote(obj.pk), one.name])) for one in self.shown_buttons(request, obj)
             ]
+            context["links"] = self.shown_links(request, obj)
         return super().render_change_form(request, context, add=add, change=change, form_url=form_url, obj=obj)
 
 

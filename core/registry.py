@@ -23,7 +23,9 @@ class Registry:
             for info in pkgutil.iter_modules(package.__path__):
                 module = importlib.import_module(f"{self.package}.{info.name}")
                 for value in vars(module).values():
-                    if isinstance(value, type) and value.__module__ == module.__name__ and getattr(value, "kind", ""):
+                    # A class with a slot or a property of that name is none of the registry's.
+                    is_ours = isinstance(value, type) and value.__module__ == module.__name__
+                    if is_ours and isinstance(getattr(value, "kind", None), str) and value.kind:
                         if value.kind in found:
                             raise ValueError(f"Two classes of {self.package} have the kind {value.kind!r}.")
                         found[value.kind] = value

@@ -15,7 +15,7 @@ from incidents import escalation, states, timeline
 from incidents.figures import answer_text, span
 from incidents.models import Incident, Severity
 from incidents.priorities import priority_of, urgency_of
-from incidents.signals import incident_changed, incidents_triggered
+from incidents.signals import incident_changed, incidents_escalated, incidents_triggered
 from notifications import outbox, resending
 from notifications.message import storable
 from oncall import chain
@@ -303,6 +303,62 @@ def snooze(number, *, until, by, now, via="web"):
     outbox.settle([incident.topic], by=by, reason=f"snoozed by {by or 'the system'}", now=now)
     _announce(incident, "snooze", text=text, previous=previous, by=by, now=now, via=via)
     return incident
+
+
+@transaction.atomic
+def worsen(number, *, severity, why, now, priority="", via="source"):
+    """Raise the severity and the priority of an incident whose alert is worse than it; neither is ever lowered here.
+
+    When that makes it loud, whoever was told quietly is called: who has it, else the policy from its first level.
+    `why` is a sentence. An incident that is over, or of which nobody is called, calls nobody.
+    """
+    incident = locked(number)
+    previous = {name: getattr(incident, name) for name in ("severity", "priority")}
+    was_loud = incident.urgency == "high"
+    order = Severity.values
+    if order.index(severity) < order.index(incident.severity):
+        incident.severity = severity
+        priority = priority or priority_of(severity)
+    if priority:
+        incident.priority = min(priority, incident.priority)
+    if not incident.is_open or previous == {name: getattr(incident, name) for name in previous}:
+        return incident
+    incident.urgency = urgency_of(incident.priority)
+    incident.save(update_fields=["severity", "priority", "urgency"])
+    text = f"Severity is {incident.severity} and priority {incident.priority} now. {why}"
+    timeline.record(incident, "worsened", text, at=now, via=via)
+    if incident.urgency == "high" and not was_loud and (incident.escalation_level or incident.escalation_round):
+        _call_loudly(incident, now=now, via=via)
+    _announce(incident, "edit", text=text, previous=previous, by=None, now=now, via=via)
+    return incident
+
+
+def _call_loudly(incident, *, now, via):
+    incident.snoozed_until = None
+    if incident.status != states.TRIGGERED and incident.assignee and incident.assignee.is_active:
+        incident.page_number += 1
+        incident.save(update_fields=["snoozed_until", "page_number"])
+        escalation.page_person(
+            incident,
+            incident.assignee,
+            key=f"worse{incident.page_number}",
+            now=now,
+            via=via,
+            by=None,
+            event="escalated",
+            why="has the incident, and it is worse now",
+        )
+        return
+    incident.escalation_round += 1  # the pages of a step have one key in all its life: this is another round
+    incident.escalation_level = 0
+    callers = escalation.Callers([incident.policy], now=now)
+    step = callers.step(incident)
+    escalation.take(incident, step, now=now)
+    if incident.status != states.TRIGGERED:
+        incident.next_escalation_at = None
+    incident.save(update_fields=["snoozed_until", "escalation_round", "escalation_level", "next_escalation_at"])
+    entries = escalation.page_many([(incident, step)], callers, now=now, via=via)
+    announce(incidents_escalated, entries=entries, now=now)
 
 
 @transaction.atomic
