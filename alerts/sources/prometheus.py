@@ -34,7 +34,7 @@ class Prometheus(Source):
         "    - scheme: https\n"
         "      path_prefix: /in/{key}\n"
         "      static_configs:\n"
-        "        - targets: [the host of {server}]\n\n"
+        "        - targets: [oncall.example.com]  # the host of {server}\n\n"
         "Whatever else speaks Alertmanager's API v2 posts to {url}. amtool works too: "
         "amtool --alertmanager.url={server}/in/{key} silence add alertname=InstanceDown. "
         "A label “service” with a slug chooses the service, a label “severity” the severity. "

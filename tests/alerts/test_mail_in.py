@@ -183,7 +183,7 @@ def test_while_keys_cannot_be_looked_up_the_sender_is_asked_to_wait(listener, in
 
 
 def test_an_address_that_gets_too_many_puts_them_off(integration):
-    with Listener(allowance=Allowance(3)) as listener:
+    with Listener(allowance=Allowance(3, clock=lambda: 0)) as listener:
         address = f"{integration.key}+%d@{DOMAIN}"
         for number in range(3):
             assert send(listener, address % number) == {}

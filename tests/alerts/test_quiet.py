@@ -304,7 +304,7 @@ def test_rechecking_makes_due_what_is_held_by_it_and_wakes_a_worker(db, now, dja
     mine.refresh_from_db()
     other.refresh_from_db()
     assert (mine.recheck_at, other.recheck_at) == (now, None)
-    assert [task.task()["func"] for task in OrmQ.objects.all()] == [due.kinds()["held"].task]
+    assert [task.task["func"] for task in OrmQ.objects.all()] == [due.kinds()["held"].task]
 
 
 def test_what_a_needed_service_held_is_looked_at_when_its_incident_is_over(service, database, alice, now):

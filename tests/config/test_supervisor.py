@@ -230,6 +230,16 @@ def test_a_child_runs_without_its_pid_file_when_the_disk_takes_none(house, tmp_p
     assert house.worker.is_up and not house.worker.has_exited()
 
 
+def test_the_mail_listener_is_a_child_where_it_has_a_port(settings):
+    def names():
+        return [child.name for child in Supervisor(host="127.0.0.1", port=0, with_demo=False).children]
+
+    settings.MAIL_IN_PORT = 0
+    assert "mailin" not in names()
+    settings.MAIL_IN_PORT = 2525
+    assert "mailin" in names()
+
+
 def test_an_embedded_database_that_cannot_be_started_stops_nothing(house, tmp_path):
     house.is_embedded, house.home = True, tmp_path / "full"
     house.home.write_text("no folder can be made here")

@@ -147,6 +147,17 @@ def test_amtool_makes_shows_changes_and_ends_a_silence_that_holds_an_alert(amtoo
 
 
 @needs_amtool
+def test_amtool_carries_silences_over(amtool, tmp_path):
+    amtool("silence", "add", "--author=dora", "--comment=New disks", "alertname=InstanceDown")
+    kept = tmp_path / "silences.json"
+    kept.write_text(amtool("silence", "query", "-o", "json"))
+    Silence.objects.all().delete()
+    amtool("silence", "import", str(kept))
+    made = Silence.objects.get()
+    assert (made.made_by, made.reason, made.condition) == ("dora", "New disks", 'labels.alertname = "InstanceDown"')
+
+
+@needs_amtool
 def test_amtool_lists_alerts_and_shows_the_configuration(amtool):
     amtool.send(alert("web-03"), alert("db-01"))
     wait_until(lambda: Alert.objects.count() == 2, 10, "the alerts are there")
