@@ -8,9 +8,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Role
-from alerts import maintenance, quiet_views, silences
+from alerts import maintenance, silences
 from alerts.matching import facts_of_alert, parse
 from alerts.models import Alert, MaintenanceWindow, Silence
+from alerts.views.quiet import condition_like
 from tests import factories
 
 HOUR = dt.timedelta(hours=1)
@@ -171,7 +172,7 @@ def test_silencing_an_alert_fills_in_its_labels_and_service(signed_in, service):
 @pytest.mark.parametrize("fields", [{"labels": {}}, {"labels": {f"label{n}": "x" * 290 for n in range(50)}}])
 def test_an_alert_without_labels_or_with_far_too_many_can_be_silenced(db, fields):
     alert = factories.AlertFactory(title='Say "hello"\\', **fields)
-    assert parse(quiet_views.condition_like(alert)).matches(facts_of_alert(alert))
+    assert parse(condition_like(alert)).matches(facts_of_alert(alert))
 
 
 def test_an_address_that_names_nothing_fills_in_nothing(signed_in):

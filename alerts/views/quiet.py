@@ -21,7 +21,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.permissions import may
 from alerts import maintenance, matching, quiet, silences
-from alerts.forms import MaintenanceForm, SilenceForm
+from alerts.forms.quiet import MaintenanceForm, SilenceForm
 from alerts.models import Alert, MaintenanceWindow, Silence
 from core.errors import DomainError
 from notifications.message import storable

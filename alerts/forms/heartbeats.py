@@ -3,7 +3,7 @@
 from django import forms
 
 from alerts import heartbeats
-from alerts.forms import LinesField
+from alerts.forms.quiet import LinesField
 from alerts.models import Heartbeat, Integration
 from catalog.models import Service
 from incidents.models import Severity

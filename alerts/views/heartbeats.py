@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 from accounts.models import Team
 from accounts.permissions import may
 from alerts import heartbeats, presence
-from alerts.heartbeat_forms import HeartbeatForm
+from alerts.forms.heartbeats import HeartbeatForm
 from alerts.models import Heartbeat
 from alerts.setup import NO_KEY
 from notifications.message import storable
