@@ -3,6 +3,8 @@
 How a batch comes about, and what happens when one fails, is in alerts/ingest.py.
 """
 
+import bisect
+import collections
 import datetime as dt
 import json
 import logging
@@ -86,7 +88,7 @@ class Batch:
         self.edits = []  # (alert, {field: value} for its incident)
         self.ended = []
         self.change_events = []
-        self.counts = {}
+        self.counts = collections.Counter()  # of (name, (label, value), ...)
         self.alarms = {}
 
     def decide(self):
@@ -297,8 +299,8 @@ class Batch:
 
     def _hold(self, item, destination):
         """What holds the alert, or None; the same each time."""
-        if destination.action == routing.SUPPRESS:
-            return quiet.Hold(f"rule:{destination.rule_id}", f"Rule “{destination.rule}” suppresses it.")
+        if held := destination.suppressed(self.now):
+            return held
         if self.quiet is None:
             return None
         if id(item) not in self.holds:
@@ -371,6 +373,8 @@ class Batch:
             # Its incident ended and it was left behind: it must not swallow what is new.
             self._end(alert, key, alert.changed_at, "its incident is over")
             return None
+        if alert and alert.incident_id and alert.incident_id not in self.opening.open:
+            raise Changed  # it was let go a moment ago, so its incident is not locked
         return alert
 
     def _trigger(self, item):
@@ -418,14 +422,16 @@ class Batch:
         destination = self._destination(item)
         alert.route["came"] = destination.came
         self._change(alert)
+        if alert.held_by:
+            alert.recheck_at = self.now  # a silence or a rule may mean the lesser ones only
+            if "asked" in alert.route:
+                alert.route["asked"] |= destination.route().get("asked", {"mark": ""})
         if not is_worse(destination.severity, alert.severity):
             return [*destination.reasons, f"It stays {alert.severity}."]
         before, alert.severity = alert.severity, destination.severity
         if destination.priority:
             alert.route["priority"] = destination.priority
-        if alert.held_by:
-            alert.recheck_at = self.now  # a silence may mean the lesser ones only
-        elif incident := self._incident(alert):
+        if not alert.held_by and (incident := self._incident(alert)):
             why = f"The alert “{alert.title}” is {alert.severity} now, not {before}."
             self.opening.worsen(incident, alert.severity, destination.priority, why)
         return [*destination.reasons, f"The alert was {before} and is {alert.severity} now."]
@@ -523,7 +529,7 @@ class Batch:
             return alert, "acknowledged", held
         if alert.flapping_since and not alert.held_by:
             return self._end_if_calm(item, key, alert)
-        self._end(alert, key, at, "the source says it is over")
+        self._end(alert, key, _clocked(item, alert), "the source says it is over")
         return alert, "resolved", ["The source says it is over."]
 
     def _end_if_calm(self, item, key, alert):
@@ -531,11 +537,11 @@ class Batch:
         integration = item.integration
         if "over_at" not in alert.route:
             if flapping.is_calm(alert.changed_at, item.at, seconds=integration.flap_window_seconds):
-                self._end(alert, key, item.at, "the source says it is over")
+                self._end(alert, key, _clocked(item, alert), "the source says it is over")
                 return alert, "resolved", ["The source says it is over, and it no longer flaps."]
             pause = integration.flap_pause_seconds
             alert.route["over_at"] = self.now.isoformat()
-            alert.changed_at = item.at
+            alert.changed_at = _clocked(item, alert)
             alert.resolve_at = self.now + dt.timedelta(seconds=pause)
             alert.resolve_at_why = f"it flapped, and stayed over for {pause} s"
             self._change(alert)
@@ -570,6 +576,8 @@ class Batch:
         self._change(alert)
         if alert.held_by:
             alert.recheck_at = self.now
+            if "asked" in alert.route:  # its words are others now, so whether it is suppressed is asked anew
+                alert.route["asked"] |= {"title": alert.title, "mark": ""}
         elif edit:
             self.edits.append((alert, edit))
         return alert, "updated", []
@@ -596,8 +604,7 @@ class Batch:
         self.ended.append(alert)
 
     def _count(self, name, amount=1, **labels):
-        key = (name, counters.text(**labels))
-        self.counts[key] = self.counts.get(key, 0) + amount
+        self.counts[name, *labels.items()] += amount
 
     # --- writing -----------------------------------------------------------------------------------------------
 
@@ -618,7 +625,7 @@ class Batch:
             self.destinations.tell()
         alarms.raise_alarms(self.alarms, now=self.now)
         self._finish_rows()
-        counters.add_many(self.counts)
+        counters.add_many({(name, counters.text(**dict(of))): n for (name, *of), n in self.counts.items()})
 
     def _run_verbs(self):
         numbers = {alert.incident_id for alert in self.acknowledged if alert.incident_id}
@@ -651,20 +658,20 @@ class Batch:
             lifecycle.edit(alert.incident_id, by=None, now=self.now, via="source", **edit)
 
     def _finish_rows(self):
-        ids, results, waited = [], [], 0.0
+        ids, results, waits = [], [], []
         for row in self.rows:
             ids.append(row.pk)
             results.append(json.dumps([_told(*one) for one in self.results[row.pk]]))
-            took = max(0.0, (self.now - row.received_at).total_seconds())
-            waited += took
-            for bound in BUCKETS:
-                if took <= bound:
-                    self._count("alert_processing_seconds_bucket", le=bound)
+            waits.append(max(0.0, (self.now - row.received_at).total_seconds()))
+        waits.sort()
+        for bound in BUCKETS:
+            if within := bisect.bisect_right(waits, bound):
+                self._count("alert_processing_seconds_bucket", within, le=bound)
         again = [failed_key(row) for row in self.rows if row.attempts]
         if again:
             alarms.clear_alarms(again, now=self.now)
         self._count("alert_processing_seconds_count", len(self.rows))
-        self._count("alert_processing_seconds_sum_ms", round(waited * 1000))
+        self._count("alert_processing_seconds_sum_ms", round(sum(waits) * 1000))
         with connection.cursor() as cursor:
             cursor.execute(
                 f"UPDATE {InboundEvent._meta.db_table} AS event SET state = 'decided', decided_at = %s, "
@@ -682,6 +689,13 @@ def _told(alert, outcome, reasons):
     elif outcome == "joined_incident":
         reasons = [*reasons, f"The incident is #{number}."]
     return {"alert_id": str(alert.pk) if alert else None, "incident": number, "outcome": outcome, "reasons": reasons}
+
+
+def _clocked(item, alert):
+    """The source's time of this end. An end without one does not tell what the source's clock showed: the receipt is
+    later than the start that the source gives of what comes next, which then would look as if it had been overtaken.
+    """
+    return item.at if item.event.occurred_at else alert.changed_at
 
 
 def _came(alert):

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Q
 
-from alerts import grouping, limits, matching, routing
+from alerts import grouping, limits, matching, quiet, routing
 from alerts.attempts import Broken, guarded
 from alerts.models import Integration
 from catalog.catchall import catch_all
@@ -41,6 +41,15 @@ class Destination:
     rule: str = ""  # the name of the rule that dropped or suppressed it, or says that nobody is called
     reasons: list = dataclasses.field(default_factory=list)
     verdict: routing.Verdict = routing.NOTHING
+    is_own: bool = False  # the service is that of its key or the one it names, so no rule changes it
+
+    def suppressed(self, now):
+        """The Hold of the rule that suppresses its alert, or None."""
+        if self.action != routing.SUPPRESS:
+            return None
+        until = self.verdict.decider.open_until(self.verdict.at)
+        when = f" until {quiet.said(until, now)}" if until else ""
+        return quiet.Hold(f"{quiet.RULE}:{self.rule_id}", f"Rule “{self.rule}” suppresses it{when}.", until)
 
     def places(self, integration):
         """The group keys of the open incidents that its alert may join."""
@@ -62,6 +71,11 @@ class Destination:
             found["rule"] = self.rule_id
         if self.rule:
             found["rule_name"] = self.rule
+        if self.action == routing.SUPPRESS:
+            asked = self.verdict.facts
+            found["asked"] = {"title": asked.title, "service": asked.service, "mark": self.verdict.decider.mark}
+            if self.is_own:
+                found["asked"]["is_own"] = True
         return found
 
     def group(self, integration, *, as_said=None):
@@ -215,6 +229,7 @@ class Destinations:
             rule=decider[1] if decider else "",
             reasons=reasons,
             verdict=verdict,
+            is_own=is_own,
         )
 
     def _verdict(self, row, facts):

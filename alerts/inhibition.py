@@ -26,7 +26,7 @@ def save(rule, *, now):
     rule.name = storable(rule.name).strip()
     rule.source = _checked(rule.source, "source")
     rule.target = _checked(rule.target, "target")
-    rule.equal = list(dict.fromkeys(filter(None, (storable(name).strip() for name in rule.equal))))
+    rule.equal = list(dict.fromkeys(filter(None, (_label(name) for name in rule.equal))))
     if not rule.name:
         raise DomainError("Give the rule a name: a held alert says it.", code="name_required")
     rule.save()
@@ -92,6 +92,13 @@ def _changed(rule_id, now):
     by = f"{quiet.INHIBITION}:{rule_id}"
     alarms.clear_alarm(quiet.alarm_key(by), now=now)
     quiet.recheck(by, now=now)
+
+
+def _label(name):
+    """The bare name of a label. Conditions may say `labels.cluster`; no alert has a label of that name, so the two
+    sides would always be equal.
+    """
+    return storable(name).strip().removeprefix("labels.")
 
 
 def _checked(text, side):

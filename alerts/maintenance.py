@@ -73,12 +73,10 @@ def edit(
     services=(),
     teams=(),
     everything=False,
-    is_enabled=True,
     **values,
 ):
     """Change a window that was not ended. What it holds is looked at again at once. Raises DomainError."""
     row = _locked(window_id)
-    row.is_enabled = is_enabled
     _fill(row, name, starts_at, ends_at, services, teams, everything, now, **values)
     row.save()
     _set_what(row, services, teams)

@@ -94,14 +94,28 @@ def facts_of_alert(alert):
         alert.source,
         alert.integration.name if alert.integration_id and alert.integration else "",
         TRIGGER,
-        alert.dedup_key,
+        alert.route.get("source_key", alert.dedup_key),
         alert.labels,
     )
 
 
 def payload_of(body):
     """A callable that reads a request's body once, when it is first called: JSON, else a form, else None."""
-    return functools.cache(functools.partial(_read_payload, body))
+    return _Payload(body)
+
+
+class _Payload:
+    """One is made for each event and few are called, so it is lean."""
+
+    __slots__ = ("_body", "_read")
+
+    def __init__(self, body):
+        self._body = body
+
+    def __call__(self):
+        if self._body is not None:
+            self._read, self._body = _read_payload(self._body), None
+        return self._read
 
 
 def _read_payload(body):

@@ -31,6 +31,7 @@ from notifications import alarms
 logger = logging.getLogger(__name__)
 
 SILENCE, MAINTENANCE, INHIBITION, DEPENDENCY = "silence", "maintenance", "inhibition", "dependency"
+RULE = "rule"
 WHY_LENGTH = Alert._meta.get_field("held_why").max_length
 RANKS = {severity: rank for rank, severity in enumerate(Severity.values)}  # 0 is the worst
 # How often one process tells of the same broken row: an alarm counts, and a storm asks hundreds of times a second.
@@ -81,6 +82,7 @@ class Quiet:
         self._rules = [row for row in rows if row.kind == INHIBITION]
         self._edges = {tuple(row.service_ids): row for row in rows if row.kind == DEPENDENCY}
         self._services = {getattr(one, "pk", one) for one in services}
+        self._upstream = functools.cache(functools.partial(graph.upstream, self._edges))  # asked often
         self._known_incidents = {}  # service id -> [(severity, number, name of the service)], once asked
         self._own_sources = {}  # alerts that were let through by this very object, as in _sources
         self._open_until = {}
@@ -206,7 +208,7 @@ class Quiet:
         incidents = self._incidents(service.pk)
         worst = RANKS.get(severity, len(RANKS))
         for needs, row in first_steps:
-            for upstream in (needs, *sorted(graph.upstream(self._edges, needs))):
+            for upstream in (needs, *sorted(self._upstream(needs))):
                 for number, incident_severity, name in incidents.get(upstream, ()):
                     if RANKS[incident_severity] <= worst:
                         return Hold(
@@ -218,10 +220,10 @@ class Quiet:
 
     def _incidents(self, service_id):
         """`{service id: [(number, severity, name)]}`, the oldest open incident of each severity, the worst first."""
-        wanted = graph.upstream(self._edges, service_id)
+        wanted = set(self._upstream(service_id))
         if not wanted <= self._known_incidents.keys():
             for one in self._services:
-                wanted |= graph.upstream(self._edges, one)
+                wanted |= self._upstream(one)
             for one in wanted:
                 self._known_incidents[one] = []
             rows = (

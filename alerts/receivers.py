@@ -17,7 +17,7 @@ def end_alerts_of_resolved_incident(incident, verb, by, now, **kwargs):
     if verb == "resolve":
         with connection.cursor() as cursor:
             cursor.execute(
-                f"UPDATE {Alert._meta.db_table} SET resolved_at = %s, resolved_why = %s "
+                f"UPDATE {Alert._meta.db_table} SET resolved_at = %s, resolved_why = %s, resolve_at = NULL "
                 "WHERE incident_id = %s AND resolved_at IS NULL RETURNING inhibits",
                 [now, f"its incident was resolved by {by or 'the system'}"[:200], incident.pk],
             )

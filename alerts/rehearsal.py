@@ -285,8 +285,8 @@ class _Stage:
         self._call(destination, found)
 
     def _hold(self, destination, found):
-        if destination.action == routing.SUPPRESS:
-            return quiet.Hold(f"rule:{destination.rule_id}", f"Rule “{destination.rule}” suppresses it.")
+        if held := destination.suppressed(self._at):
+            return held
         if self._quiet is None:
             return None
         return guarded(

@@ -3,6 +3,7 @@
 An alert that is let go is treated like one that has just come in: it joins an incident or opens one, and pages.
 """
 
+import dataclasses
 import datetime as dt
 import logging
 
@@ -26,14 +27,21 @@ RECHECK = dt.timedelta(minutes=5)
 # The end of what holds it may have been committed while the alert came in, unseen by either side.
 RECHECK_AT_FIRST = dt.timedelta(seconds=10)
 TROUBLE_DELAY = dt.timedelta(seconds=30)
+# What Destination.route writes at an alert.
+ROUTED = ("came", "priority", "policy", "pages", "rule", "rule_name", "asked")
 
 
 def recheck_at(hold, *, now, is_new=False):
     """When to look again at an alert that this holds; None: not before somebody asks."""
-    if hold.by.startswith("rule:"):  # only a change of the rule lets it go, and asks
-        return now + RECHECK_AT_FIRST if is_new else None
-    latest = now + (RECHECK_AT_FIRST if is_new and hold.until is None else RECHECK)
-    return min(hold.until, latest) if hold.until else latest
+    if _is_by_rule(hold.by):  # a change of the rule lets it go, and asks; or the end of its hours
+        latest = now + RECHECK_AT_FIRST if is_new else None
+    else:
+        latest = now + (RECHECK_AT_FIRST if is_new else RECHECK)
+    return min(filter(None, (hold.until, latest)), default=None)
+
+
+def _is_by_rule(held_by):
+    return held_by.startswith(f"{quiet.RULE}:")
 
 
 def oldest_due(now):
@@ -91,11 +99,13 @@ class _Release:
         self._ids = ids
         self._now = now
         self._without = without
+        self._anew = set()  # the alerts that are routed anew
         self._alarms = {}
 
     def decide(self):
         seen = list(self._rows())
         routes = self._routing(seen)
+        severities = {alert.pk: alert.severity for alert in seen}
         found = {alert.pk: self._destination(alert, routes) for alert in seen}
         lock_services(one.service for one in found.values())
         opening = Opening(now=self._now)
@@ -111,8 +121,10 @@ class _Release:
         freed = []
         for alert in alerts:
             destination = found[alert.pk]
-            if alert.severity != destination.facts.severity:
+            if alert.severity != severities[alert.pk]:
                 raise Changed
+            if alert.pk in self._anew:
+                _take(alert, destination)
             if held := still_held(alert, destination):
                 if held.by != alert.held_by or held.why != alert.held_why:
                     alert.held_by, alert.held_why = held.by, held.why
@@ -135,7 +147,7 @@ class _Release:
 
     def _routing(self, alerts):
         """The rules, when one of these alerts is suppressed by one; None when they cannot be read."""
-        suppressed = [alert for alert in alerts if alert.held_by.startswith("rule:")]
+        suppressed = [alert for alert in alerts if _is_by_rule(alert.held_by)]
         if not suppressed:
             return None
         return guarded(
@@ -158,21 +170,46 @@ class _Release:
             rule_id=route.get("rule"),
             rule=route.get("rule_name", ""),
         )
-        if alert.held_by.startswith("rule:") and routes is not None:
+        if _is_by_rule(alert.held_by) and routes is not None:
             self._route_again(alert, routes, destination)
         return destination
 
     def _route_again(self, alert, routes, destination):
-        verdict = routes.decide(destination.facts, integration_id=alert.integration_id, at=self._now)
+        """Suppressed still, while its rule is the same and counts; else the rules are asked anew.
+
+        They are asked about the alert as it came, but for its payload, which is no longer known.
+        """
+        asked = alert.route.get("asked", {})
+        facts = dataclasses.replace(
+            destination.facts,
+            severity=destination.came,
+            title=asked.get("title", alert.title),
+            service=asked.get("service", alert.service.slug),
+        )
+        destination.is_own = asked.get("is_own", False)
+        rules = routes.rules_for(alert.integration_id)
+        same = next((one for one in rules if f"{quiet.RULE}:{one.id}" == alert.held_by), None)
+        if same and not same.broken and same.mark == asked.get("mark") and same.counts_at(self._now):
+            destination.action = routing.SUPPRESS
+            destination.verdict = routing.Verdict(routing.SUPPRESS, asked=((same, True),), facts=facts, at=self._now)
+            return
+        self._anew.add(alert.pk)
+        verdict = routes.decide(facts, integration_id=alert.integration_id, at=self._now)
+        destination.verdict = verdict
         destination.action = verdict.action if verdict.action == routing.SUPPRESS else routing.ROUTE
-        destination.priority = verdict.priority or destination.priority
+        destination.severity = verdict.severity or destination.came
+        destination.title = verdict.title or facts.title
+        destination.priority = verdict.priority or ("" if verdict.severity else destination.priority)
         destination.policy_id, destination.pages = verdict.policy_id, verdict.pages
         destination.rule_id = verdict.rule_id
         decider = verdict.by.get("action") or verdict.by.get("pages_nobody")
         destination.rule = decider[1] if decider else ""
-        if verdict.service_id and verdict.service_id != alert.service_id:
+        if verdict.service_id and verdict.service_id != alert.service_id and not destination.is_own:
             found = Service.objects.select_related("team").filter(pk=verdict.service_id).first()
             destination.service = found or alert.service
+        destination.facts = dataclasses.replace(
+            facts, severity=destination.severity, title=destination.title, service=destination.service.slug
+        )
 
     def _quiet(self, services):
         """A function `(alert, destination)` that gives the Hold of an alert, or None."""
@@ -184,8 +221,8 @@ class _Release:
             )
 
         def hold(alert, destination):
-            if destination.action == routing.SUPPRESS:
-                return quiet.Hold(f"rule:{destination.rule_id}", f"Rule “{destination.rule}” suppresses it.")
+            if held := destination.suppressed(self._now):
+                return held
             if known is None:
                 return None
             return guarded(
@@ -194,7 +231,7 @@ class _Release:
                 known.hold,
                 destination.facts,
                 service=destination.service,
-                severity=alert.severity,
+                severity=destination.severity,
                 scope=alert.scope,
                 key=alert.dedup_key,
                 integration_id=alert.integration_id,
@@ -204,13 +241,22 @@ class _Release:
 
     def _free(self, alert, destination, opening):
         said = f"It was held since {quiet.said(alert.held_at, self._now)}, and nothing holds it now. {alert.held_why}"
-        alert.service = destination.service
         alert.held_by = alert.held_why = ""
         alert.held_at = alert.recheck_at = None
         integration = alert.integration or NO_INTEGRATION
-        as_said = alert.route.pop("group", None) if destination.rule_id == alert.route.get("rule") else None
+        as_said = alert.route.pop("group", None)
         alert.kept_notes = alert.route.pop("notes", [])
-        alert.route.pop("group", None)
         group = destination.group(integration, as_said=as_said)
         opening.place(alert, destination, group, said=said, limit=integration.incidents_per_minute)
         opening.say(alert, "released", f"{alert.title}: {said}")
+
+
+def _take(alert, destination):
+    """Write at the alert what the rules say of it now."""
+    route = alert.route
+    if destination.rule_id != route.get("rule"):
+        route.pop("group", None)  # it was that of another route
+    for name in ROUTED:
+        route.pop(name, None)
+    route.update(destination.route())
+    alert.service, alert.severity, alert.title = destination.service, destination.severity, destination.title

@@ -9,6 +9,7 @@ count: see alerts/ingest.py.
 import dataclasses
 import datetime as dt
 import functools
+import hashlib
 
 from django.db.models import Q
 
@@ -46,6 +47,7 @@ class RuleValue:
     title: str = ""
     pages_nobody: bool = False
     goes_on: bool = False
+    position: int = 0
 
     @functools.cached_property
     def asks(self):
@@ -85,7 +87,17 @@ class RuleValue:
 
     def counts_at(self, at):
         """Whether it counts at this time of its clock."""
-        return self.window is None or _is_open(self.window, self.time_zone, at)
+        return self.window is None or self.open_until(at) is not None
+
+    def open_until(self, at):
+        """The end of the days and times on which it counts now; None: it has none, or does not count now."""
+        return _open_until(self.window, self.time_zone, at) if self.window else None
+
+    @property
+    def mark(self):
+        """A short text that is another one when the rule means other alerts or other times, or is asked elsewhere."""
+        said = (self.integration_id, self.position, self.condition, self.days, self.starts_at, self.ends_at)
+        return hashlib.sha256(repr((*said, self.time_zone, self.action)).encode()).hexdigest()[:16]
 
     def when(self, at):
         """What its clock shows and when it counts, in words."""
@@ -97,8 +109,8 @@ class RuleValue:
 
 # A batch asks the same few windows about nearly the same moment, again and again.
 @functools.lru_cache(maxsize=4096)
-def _is_open(window, zone, at):
-    return open_until([window], at, zone_or_none(zone)) is not None
+def _open_until(window, zone, at):
+    return open_until([window], at, zone_or_none(zone))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +130,11 @@ class Verdict:
     asked: tuple = dataclasses.field(default=(), repr=False)
     facts: object = dataclasses.field(default=None, repr=False, compare=False)
     at: dt.datetime | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    @property
+    def decider(self):
+        """The RuleValue that dropped or suppressed it, or None."""
+        return self.asked[-1][0] if self.action != ROUTE else None
 
     @functools.cached_property
     def steps(self):
@@ -232,4 +249,5 @@ def value_of(rule):
         title=rule.title,
         pages_nobody=rule.pages_nobody,
         goes_on=rule.goes_on,
+        position=rule.position,
     )

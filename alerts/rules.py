@@ -51,5 +51,5 @@ def changed(rule_ids, *, now):
     transaction: alerts that one of them suppressed are looked at again.
     """
     for pk in rule_ids:
-        quiet.recheck(f"rule:{pk}", now=now)
+        quiet.recheck(f"{quiet.RULE}:{pk}", now=now)
     alarms.clear_alarms([broken_rule_key(pk) for pk in rule_ids], now=now)

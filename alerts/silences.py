@@ -12,7 +12,8 @@ import logging
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, Count, DateTimeField, F, Q, Value, When
+from django.db.models import Case, CharField, Count, DateTimeField, F, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Cast, Coalesce, Concat
 
 from accounts.models import Membership, Role, User
 from accounts.permissions import may
@@ -59,6 +60,13 @@ def soonest_end_first(rows, now):
     is_over = Q(expired_at__isnull=False) | Q(ends_at__lte=now)
     alive = Case(When(~is_over, then=F("ends_at")), default=Value(None), output_field=DateTimeField())
     return rows.order_by(alive.asc(nulls_last=True), "-ends_at", "-pk")
+
+
+def with_holds(rows):
+    """These silences, each with `holds`: how many firing alerts it holds now."""
+    by = Concat(Value(f"{quiet.SILENCE}:"), Cast(OuterRef("pk"), CharField()))
+    held = Alert.objects.firing().filter(held_by=by).order_by().values("held_by")
+    return rows.annotate(holds=Coalesce(Subquery(held.annotate(count=Count("pk")).values("count")), 0))
 
 
 # --- verbs --------------------------------------------------------------------------------------------------------
@@ -156,6 +164,11 @@ def checked_condition(text, *, is_narrow, everything=False):
         condition = matching.parse(text)
     except matching.Wrong as error:
         raise DomainError(f"The condition cannot be read: {error}", code="condition") from None
+    if condition.reads_payload:  # what it holds is looked at again and again, and would be let go at the first look
+        raise DomainError(
+            "The condition asks for the payload, which is known only while an alert comes in. Use labels or fields.",
+            code="condition",
+        )
     if not (is_narrow or everything) and condition.matches(matching.Facts()):
         raise DomainError(
             "This matches an alert that says nothing at all, so it would hold nearly every alert. Name a label or a "
@@ -292,7 +305,6 @@ class Preview:
     alerts: list
     looked_at: int
     is_cut: bool
-    reads_payload: bool = False
 
 
 def preview(condition, *, now, integration=None, service=None, services=(), teams=(), limit=SAMPLE):
@@ -325,5 +337,4 @@ def preview(condition, *, now, integration=None, service=None, services=(), team
         alerts=matched[:SHOWN],
         looked_at=len(sample),
         is_cut=len(found) > limit,
-        reads_payload=bool(parsed and parsed.reads_payload),
     )

@@ -84,7 +84,8 @@ def change(alerts, *, now):
     if not alerts:
         return
     columns = ", ".join(f"{name} = new.{name}" for name in CHANGING)
-    rows = [_row(alert, (*CHANGING, "incident_id", "recheck_at")) for alert in sorted(alerts, key=lambda one: one.pk)]
+    names = (*CHANGING, "incident_id", "held_why", "recheck_at")
+    rows = [_row(alert, names) for alert in sorted(alerts, key=lambda one: one.pk)]
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {TABLE} AS alert SET {columns}, last_at = %s, "
@@ -92,7 +93,8 @@ def change(alerts, *, now):
             "recheck_at = CASE WHEN new.resolved_at IS NULL THEN least(new.recheck_at, alert.recheck_at) END "
             f"FROM jsonb_populate_recordset(NULL::{TABLE}, %s) AS new "
             "WHERE alert.id = new.id AND alert.resolved_at IS NULL "
-            "AND alert.incident_id IS NOT DISTINCT FROM new.incident_id",
+            # Who lets a held alert go by hand says so in both the words and the route.
+            "AND alert.incident_id IS NOT DISTINCT FROM new.incident_id AND alert.held_why = new.held_why",
             [now, Jsonb(rows)],
         )
         if cursor.rowcount != len(rows):

@@ -263,6 +263,48 @@ def test_a_trouble_that_is_back_with_its_old_start_time_opens_new_work(send, now
     assert Incident.objects.open().count() == 1
 
 
+def test_what_begins_right_after_an_end_without_a_time_pages_whatever_its_start_time(send, now):
+    """PagerDuty's senders give the time of a start only: it is older than the receipt of the end before it."""
+    send(trigger(occurred_at=(now - 60 * SECOND).isoformat()))
+    send(resolve(), at=now + 60 * SECOND)
+    again = send(trigger(occurred_at=(now + 55 * SECOND).isoformat()), at=now + 65 * SECOND)
+    assert again.result[0]["outcome"] == "new_incident"
+    assert Alert.objects.firing().get().incident.is_open
+
+
+def test_a_trigger_that_comes_after_its_own_end_pages(send, now):
+    """Nothing was known of it, so it may as well be a trouble that goes on: a page too many beats one too few."""
+    assert send(resolve(), at=now + SECOND).result[0]["outcome"] == "no_open_alert"
+    late = send(trigger(occurred_at=now.isoformat()), at=now + 2 * SECOND)
+    assert late.result[0]["outcome"] == "new_incident" and Notification.objects.count() == 1
+
+
+def test_an_alarm_of_cloudwatch_that_had_no_data_and_then_fires_makes_its_incident_loud(send, alice, now):
+    hook = factories.IntegrationFactory(
+        source="cloudwatch", service=send.integration.service, options={"insufficient_data": True}
+    )
+
+    def alarm(state, at):
+        said = {
+            "AlarmName": "5xx",
+            "AlarmArn": "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:5xx",
+            "AlarmDescription": "severity=critical",
+            "NewStateValue": state,
+            "StateChangeTime": at.isoformat(),
+        }
+        envelope = {"Type": "Notification", "TopicArn": "arn:aws:sns:eu-west-1:123456789012:alarms"}
+        envelope |= {"Timestamp": at.isoformat(), "Message": json.dumps(said)}
+        return send(envelope, through=hook, at=at)
+
+    alarm("INSUFFICIENT_DATA", now)
+    incident = Incident.objects.get()
+    assert (incident.severity, incident.urgency) == ("low", "low")
+    assert alarm("ALARM", now + SECOND).result[0]["outcome"] == "repeat"
+    incident.refresh_from_db()
+    assert (incident.severity, incident.urgency) == ("critical", "high")
+    assert Notification.objects.filter(topic=incident.topic, urgency="high", user=alice).exists()
+
+
 def test_a_key_may_resolve_and_fire_again_in_one_request(send, now):
     send(trigger())
     again = send([resolve(), trigger(title="Disk full again")], at=now + SECOND)

@@ -87,6 +87,14 @@ def test_resolving_a_flapping_incident_by_hand_ends_it(send, now, alice):
     assert not Alert.objects.firing().exists()
 
 
+def test_a_flapping_alert_whose_end_had_no_time_is_back_whatever_start_time_its_source_gives(send, now):
+    at = flap(send, now)
+    send(resolve(), at=at + 10 * SECOND)
+    back = send(trigger(occurred_at=(at + 5 * SECOND).isoformat()), at=at + 20 * SECOND)
+    assert back.result[0]["outcome"] == "flapping"
+    assert Alert.objects.firing().get().resolve_at is None
+
+
 # --- expiry -------------------------------------------------------------------------------------------------------
 
 
@@ -104,6 +112,13 @@ def test_an_alert_of_which_nothing_is_heard_is_over_and_so_is_its_incident(silen
     assert ingest.expire_due(now=now + 600 * SECOND) == 1
     assert Alert.objects.get().resolved_why == "nothing was heard of it for 600 s"
     assert Incident.objects.get().status == "resolved"
+
+
+def test_what_somebody_resolved_has_no_deadline_any_more(silent, alice, now):
+    """Or those who look for the next deadline would pass all of these, several times a second."""
+    silent(trigger())
+    lifecycle.resolve(Incident.objects.get().pk, by=alice, now=now + SECOND)
+    assert Alert.objects.get().resolve_at is None
 
 
 def test_every_repeat_gives_it_its_whole_time_again(silent, now):

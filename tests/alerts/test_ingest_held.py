@@ -1,18 +1,22 @@
 """Held alerts: kept, said by what, and paged as soon as nothing holds them and they still fire."""
 
 import datetime as dt
+import threading
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from alerts import ingest, quiet
 from alerts.models import Alert, Silence
+from alerts.opening import lock_services
 from alerts.sources import opsgenie
 from incidents import lifecycle
 from incidents.models import Incident
 from notifications.models import Alarm, Notification
 from tests import factories
 from tests.alerts.sending import SECOND, resolve, trigger
+from tests.house import wait_until
+from tests.threads import waits_for_us
 
 STAGING = {"env": "staging"}
 
@@ -25,13 +29,16 @@ def test_a_silenced_alert_is_kept_without_an_incident_and_says_by_what(send, now
     assert alert.held_by == f"silence:{silence.pk}" and "Disk work" in alert.held_why and alert.held_at == now
     assert f"Held: {alert.held_why}" in event.result[0]["reasons"]
     assert not Incident.objects.exists() and not Notification.objects.exists()
-    assert alert.recheck_at == now + dt.timedelta(minutes=5)
+    assert alert.recheck_at == now + 10 * SECOND
+    ingest.release_due(now=now + 10 * SECOND)
+    assert Alert.objects.get().recheck_at == now + 10 * SECOND + dt.timedelta(minutes=5)
 
 
 def test_what_still_fires_at_the_end_of_the_silence_is_paged_then(send, now, alice):
     silence = factories.SilenceFactory(ends_at=now + 60 * SECOND)
     send(trigger(labels=STAGING))
-    assert ingest.release_due(now=now + 59 * SECOND) == 0
+    ingest.release_due(now=now + 59 * SECOND)
+    assert not Incident.objects.exists()
     ingest.release_due(now=now + 60 * SECOND)
     alert, incident = Alert.objects.get(), Incident.objects.get()
     assert alert.incident == incident and alert.held_by == "" and alert.recheck_at is None
@@ -151,6 +158,14 @@ def test_what_holds_and_ended_unseen_while_the_alert_came_in_is_found_soon(send,
     assert Alert.objects.get(dedup_key="disk").incident is not None
 
 
+def test_a_silence_that_somebody_ended_while_the_alert_came_in_holds_it_for_seconds_only(send, now):
+    silence = factories.SilenceFactory()
+    send(trigger(labels=STAGING))
+    Silence.objects.filter(pk=silence.pk).update(expired_at=now)  # whoever ended it could not see the alert yet
+    ingest.release_due(now=now + 10 * SECOND)
+    assert Incident.objects.exists()
+
+
 def test_an_expired_silence_does_not_come_back_with_events_of_the_downtime(send, now):
     """It ended while we were down: what came in before and is decided now is not held by it."""
     factories.SilenceFactory(ends_at=now + 60 * SECOND)
@@ -199,6 +214,55 @@ def test_a_hundred_held_alerts_are_let_go_in_a_constant_number_of_statements(sen
     with django_assert_max_num_queries(70):
         ingest.release_due(now=now + 60 * SECOND)
     assert Incident.objects.get().alerts.count() == 100
+
+
+def decided_meanwhile(row, now, work):
+    """Decide the event in another process, which comes to wait for what `work()` does not let go before its end."""
+    outcome = []
+
+    def decide():
+        outcome.append(ingest.decide_ids([row.pk], now=now))
+        connection.close()
+
+    thread = threading.Thread(target=decide)
+    with transaction.atomic():
+        for _ in work():
+            thread.start()
+            wait_until(waits_for_us, 10, "the other process waits")
+    thread.join(10)
+    assert outcome == [1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_alert_that_is_let_go_while_it_becomes_worse_makes_its_incident_worse(send, now):
+    factories.SilenceFactory(condition='severity = "low"', ends_at=now + 60 * SECOND)
+    send(trigger(severity="low"))
+    at = now + 60 * SECOND
+    row = send(trigger(severity="critical"), at=at, decide=False)
+
+    def work():
+        lock_services([send.integration.service])
+        yield  # it has read the alert as held
+        ingest.release_due(now=at)
+        assert Incident.objects.get().severity == "low"
+
+    decided_meanwhile(row, at, work)
+    assert Incident.objects.get().severity == "critical"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_alert_that_somebody_lets_go_while_it_becomes_worse_pages(send, bob, now):
+    factories.SilenceFactory(condition='key = "disk"')
+    send(trigger(severity="low"))
+    row = send(trigger(severity="critical"), at=now + SECOND, decide=False)
+
+    def work():
+        quiet.release(Alert.objects.get().pk, by=bob, now=now + SECOND)
+        yield
+
+    decided_meanwhile(row, now + SECOND, work)
+    ingest.release_due(now=now + 2 * SECOND)
+    assert Incident.objects.get().severity == "critical"
 
 
 def test_recheck_of_something_that_holds_nothing_changes_nothing(send, now):

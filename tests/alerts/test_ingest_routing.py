@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from alerts import ingest, rules
 from alerts.models import Alert, InboundEvent, Rule
+from alerts.sources import opsgenie
 from catalog.models import Service
 from incidents import lifecycle
 from incidents.models import Incident
@@ -229,3 +230,102 @@ def test_repeats_ask_neither_rules_nor_quiet(send, now, django_assert_max_num_qu
     asked = " ".join(query["sql"] for query in queries.captured_queries)
     assert "alerts_rule" not in asked and "alerts_silence" not in asked
     assert Alert.objects.get().occurrences == 2
+
+
+def look(at):
+    """What the ticker does with held alerts at a time."""
+    ingest.release_due(now=at)
+    return Alert.objects.get()
+
+
+@pytest.mark.parametrize("condition", ['payload.team = "shop"', 'title = "Disk full"', 'severity = "critical"'])
+def test_what_a_rule_suppresses_stays_so_whatever_the_rule_asked_for(send, now, condition):
+    factories.RuleFactory(position=1, goes_on=True, severity="low", title="{labels.host}: {title}")
+    rule = factories.RuleFactory(position=2, condition=condition, action=Rule.Action.SUPPRESS)
+    send(trigger(team="shop"))
+    for minutes in (1, 60, 600):
+        alert = look(now + minutes * 60 * SECOND)
+        assert alert.held_by == f"rule:{rule.pk}" and alert.incident is None
+
+
+def test_a_rule_that_only_has_a_new_name_lets_nothing_go(send, now):
+    rule = factories.RuleFactory(condition='payload.team = "shop"', action=Rule.Action.SUPPRESS)
+    send(trigger(team="shop"))
+    rule.name = "Noise of the shop"
+    rule.save()
+    rules.changed([rule.pk], now=now + 60 * SECOND)
+    assert look(now + 60 * SECOND).is_held
+
+
+def test_what_a_rule_suppresses_at_night_pages_in_the_morning_if_it_still_fires(send, now):
+    hours = {"starts_at": dt.time(22), "ends_at": dt.time(6), "time_zone": "Europe/Berlin"}
+    factories.RuleFactory(name="Nights", action=Rule.Action.SUPPRESS, **hours)
+    night, morning = now.replace(hour=23), dt.datetime(2026, 6, 2, 4, tzinfo=dt.UTC)
+    event = send(trigger(), at=night)
+    assert "Rule “Nights” suppresses it until Tue 02 Jun 2026, 04:00 UTC." in reasons(event)
+    assert look(night + 60 * SECOND).recheck_at == morning
+    assert look(morning - SECOND).is_held
+    assert look(morning).incident.triggered_at == morning and Notification.objects.exists()
+
+
+def test_a_rule_that_suppresses_on_two_days_that_follow_each_other_holds_over_midnight(send, now):
+    factories.RuleFactory(action=Rule.Action.SUPPRESS, days=[0, 1], time_zone="UTC")
+    send(trigger())
+    assert look(now.replace(hour=0) + dt.timedelta(days=1)).is_held
+    assert not look(now.replace(hour=0) + dt.timedelta(days=2)).is_held
+
+
+def test_a_suppressed_alert_that_its_rule_no_longer_means_pages_when_it_gets_worse(send, now):
+    factories.RuleFactory(position=1, goes_on=True, severity="low")
+    factories.RuleFactory(position=2, condition='severity = "medium"', action=Rule.Action.SUPPRESS)
+    send(trigger(severity="medium"))
+    assert look(now + 60 * SECOND).is_held
+    send(trigger(severity="critical"), at=now + 61 * SECOND)
+    assert not look(now + 61 * SECOND).is_held and Incident.objects.get().severity == "low"
+
+
+def test_a_suppressed_alert_that_is_worse_and_meant_all_the_same_stays_suppressed(send, now):
+    factories.RuleFactory(condition='payload.team = "shop"', action=Rule.Action.SUPPRESS)
+    send(trigger(severity="medium", team="shop"))
+    send(trigger(severity="critical", team="shop"), at=now + SECOND)
+    assert look(now + 60 * SECOND).is_held
+
+
+def test_a_suppressed_alert_whose_source_gives_it_other_words_is_asked_about_anew(send, now):
+    hook = factories.IntegrationFactory(source="opsgenie", service=send.integration.service)
+    factories.RuleFactory(condition='title = "Disk full"', action=Rule.Action.SUPPRESS)
+    send({"message": "Disk full", "alias": "disk"}, through=hook, headers={opsgenie.ACTION: "create"})
+    assert look(now + 60 * SECOND).is_held
+    headers = {opsgenie.ACTION: "message", opsgenie.ALIAS: "disk"}
+    event = send({"message": "Disk dead"}, through=hook, headers=headers, at=now + 61 * SECOND)
+    assert event.result[0]["outcome"] == "updated", event.error
+    assert look(now + 61 * SECOND).incident.title == "Disk dead"
+
+
+def test_a_changed_rule_routes_what_it_suppressed_as_it_says_now(send, now, team, bob):
+    policy = factories.EscalationPolicyFactory(slug="nights", team=team, calls=[bob])
+    rule = factories.RuleFactory(action=Rule.Action.SUPPRESS, severity="", condition='title = "Disk full"')
+    send(trigger(severity="critical"))
+    Rule.objects.filter(pk=rule.pk).update(action="route", severity="high", title="Look: {title}", policy=policy)
+    rules.changed([rule.pk], now=now + SECOND)
+    silence = factories.SilenceFactory(condition='severity = "high"', ends_at=now + 60 * SECOND)
+    assert look(now + SECOND).held_by == f"silence:{silence.pk}"
+    incident = look(now + 60 * SECOND).incident
+    assert (incident.title, incident.severity) == ("Look: Disk full", "high")
+    assert Notification.objects.get().user == bob
+
+
+def test_a_rule_that_lets_go_leaves_an_alert_of_the_key_of_a_service_with_that_service(service, team, now):
+    rule = factories.RuleFactory(action=Rule.Action.SUPPRESS)
+    InboundEvent.objects.create(
+        source="generic",
+        scope=f"service:{service.pk}",
+        service=service,
+        body=b'{"title": "Disk full", "dedup_key": "disk"}',
+        received_at=now,
+        due_at=now,
+    )
+    ingest.sweep(now=now)
+    Rule.objects.filter(pk=rule.pk).update(action="route", service=factories.ServiceFactory(team=team))
+    rules.changed([rule.pk], now=now + SECOND)
+    assert look(now + SECOND).incident.service == service
