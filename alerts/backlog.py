@@ -100,16 +100,18 @@ SELECT scope FROM (SELECT DISTINCT scope FROM {TABLE} WHERE id = ANY(%(ids)s) AN
 WHERE pg_try_advisory_xact_lock(%(lock)s, hashtext(scope))
 """
 
-# Only what nothing older of its scope stands before.
+# Only what nothing older of its scope stands before: in line, or due by now, such as an end that waited for its place.
+# Joined by an expression, so that the rows are found by their ids and not among all that wait in their scope.
 TAKE_THESE = f"""
-WITH held AS (
+WITH held AS MATERIALIZED (
     SELECT scope, (
         SELECT received_at FROM {TABLE}
-        WHERE {OPEN} AND {WHERE_HELD} AND {IN_LINE} AND NOT id = ANY(%(ids)s)
-        {IN_ORDER} LIMIT 1
+        WHERE {OPEN} AND {WHERE_HELD} AND state = 'pending' AND (due_at <= %(now)s OR {IN_LINE})
+            AND id <> ALL(%(ids)s)
+        ORDER BY scope, received_at LIMIT 1
     ) AS waiting_since FROM unnest(%(scopes)s::text[]) AS held (scope)
 )
-SELECT event.* FROM {TABLE} AS event JOIN held USING (scope)
+SELECT event.* FROM {TABLE} AS event JOIN held ON held.scope = event.scope || ''
 WHERE event.id = ANY(%(ids)s) AND {OPEN} AND (waiting_since IS NULL OR event.received_at <= waiting_since)
 ORDER BY event.received_at, event.id FOR UPDATE OF event SKIP LOCKED
 """

@@ -231,6 +231,19 @@ def test_a_web_process_does_not_overtake_what_is_older(through, now):
     assert Alert.objects.firing().get().incident.is_open
 
 
+def test_a_web_process_does_not_overtake_what_waited_for_its_place_and_is_due_now(through, now):
+    """An end above the rate of its sender; the next trouble of its key lets it go first, and must not pass it."""
+    (only,) = through(1)
+    store(only, 1, now, age=60)
+    assert ingest.sweep(now=now) == 1
+    store(only, 1, now, action="resolve", age=10, due_in=10)
+    (again,) = store(only, 1, now, due_in=2)
+    assert ingest.decide_ids([again.pk], now=now + dt.timedelta(milliseconds=1)) == 0
+    ingest.sweep(now=now + SECOND)
+    assert Alert.objects.count() == 2
+    assert Alert.objects.firing().get().incident.is_open
+
+
 def test_a_worker_takes_what_a_web_process_still_keeps_when_later_events_are_due(through, now):
     """The web process died, or is slow: the end must not come before its beginning."""
     (only,) = through(1)
