@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 # for the workers.
 DECIDE_BURST, DECIDE_PER_SECOND = 200, 50
 # So much more is kept for the scopes that send little: a storm through one key must not send them all to the workers.
-RESERVE_BURST, RESERVE_PER_SECOND = 100, 25
+RESERVE_BURST, RESERVE_PER_SECOND = 100, 10
 QUIET_BURST, QUIET_PER_SECOND = 10, 1
 # Once events of a scope were left to the workers, those that come next follow them: they would only wait for them.
 LEFT_SECONDS = 1
-AT_ONCE = 50
+AT_ONCE = 100
 SCOPES_KEPT = 10_000
 LOOK_SECONDS = 0.025
 

@@ -38,7 +38,7 @@ def sweep(*, now, limit=backlog.BATCH):
     return _decide(lambda: _turns.claim(now=now, limit=limit), now=now)
 
 
-def run(*, now_of, seconds=2):
+def run(*, now_of, seconds=1):
     """Sweep until nothing is due or the time is up; `now_of()` reads the clock.
 
     What is left then waits behind the other work of the queue: a storm must not keep every worker from sending pages.

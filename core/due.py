@@ -12,6 +12,7 @@ A kind of work is registered beside its task:
 """
 
 import dataclasses
+import datetime
 import functools
 import importlib.util
 import logging
@@ -29,6 +30,8 @@ from django_q.tasks import async_task
 from core.models import WorkerBeat
 
 logger = logging.getLogger(__name__)
+
+PATIENCE = datetime.timedelta(milliseconds=500)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +117,17 @@ def beat():
                 "ON CONFLICT (worker_id) DO UPDATE SET beat_at = EXCLUDED.beat_at",
                 [worker_id, now],
             )
+
+
+def others_wait(name, *, now):
+    """Whether work of another kind has been due for so long that no worker can be at it.
+
+    Who works in a loop asks this now and then, and ends: its own work is due still, behind that of the others.
+    """
+    return any(
+        oldest is not None and now - oldest > PATIENCE
+        for oldest in (kind.oldest(now) for kind in kinds().values() if kind.name != name)
+    )
 
 
 _housekeepers = []

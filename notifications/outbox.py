@@ -235,8 +235,12 @@ def deliver(now=None, seconds=10, clock=timezone.now):
             if passed - beaten_at >= 1:
                 due.beat()
                 beaten_at = passed
+                if passed >= 1 and due.others_wait("deliveries", now=clock()):
+                    seconds = passed  # all workers may be here, and then nobody decides whom to page next
             if passed >= seconds:
-                _give_back(lanes.give_back(everything=True), clock())
+                _give_back(lanes.give_back(), clock())
+                # What is not stuck is due still: a pause would let what matters less pass it.
+                _give_back(lanes.give_back(everything=True), clock(), pause=datetime.timedelta(0))
             elif lanes.waiting < BATCH // 2 and (not lanes.is_busy or passed - looked_at >= 0.05):
                 found = _prepare(claim(clock(), BATCH), clock())
                 lanes.add(found)
@@ -277,8 +281,8 @@ def _prepare(rows, now):
     return found
 
 
-def _give_back(waiting, now):
+def _give_back(waiting, now, pause=PAUSE):
     """Put claimed rows back as if they had not been claimed, due again after a pause; a settled one ends cancelled."""
     if waiting:
-        back = [Ending.of_job(job, State.PENDING, now, due_at=now + PAUSE, is_untried=True) for job in waiting]
+        back = [Ending.of_job(job, State.PENDING, now, due_at=now + pause, is_untried=True) for job in waiting]
         record(back, now=now)

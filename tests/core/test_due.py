@@ -67,6 +67,17 @@ def test_every_kind_of_durable_work_is_registered():
     assert {"events", "escalations", "deliveries"} <= due.kinds().keys()
 
 
+def test_others_wait_when_work_of_another_kind_is_due_for_a_while(db, now, django_assert_max_num_queries):
+    row = factories.NotificationFactory(due_at=now)
+    a_while = due.PATIENCE + dt.timedelta(milliseconds=1)
+    assert not due.others_wait("events", now=now + due.PATIENCE), "a worker may just have begun"
+    assert due.others_wait("events", now=now + a_while)
+    assert not due.others_wait("deliveries", now=now + a_while), "that is its own work"
+    Notification.objects.filter(pk=row.pk).update(due_at=None)
+    with django_assert_max_num_queries(len(due.kinds()) + 2):
+        assert not due.others_wait("events", now=now + a_while)
+
+
 @pytest.mark.parametrize(
     ("role", "given", "known"),
     [
