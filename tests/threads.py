@@ -25,3 +25,10 @@ def at_once(*calls):
     for thread in threads:
         thread.join()
     return outcomes
+
+
+def waits_for_us():
+    """The sessions that wait for what our transaction has locked."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+        return [pid for (pid,) in cursor.fetchall()]

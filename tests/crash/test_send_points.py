@@ -1,13 +1,10 @@
 """SIGKILL and SIGSTOP to a real worker at each point of a send: never no page, at most one double, and it says so."""
 
-import contextlib
 import datetime as dt
 import os
 import signal
 
-import psycopg
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from core.models import Counter, WorkerBeat
@@ -15,6 +12,7 @@ from notifications import outbox
 from notifications.message import Message
 from notifications.models import Attempt, Notification
 from tests import factories
+from tests.crash.points import frozen, kill, waits_for_a_lock
 from tests.fakes.sink import sink
 from tests.house import House, wait_until
 
@@ -42,33 +40,6 @@ def plan(address):
     message = Message(title="Checkout errors", body="5 % of orders fail.", thread="incident-42", subject="[#42]")
     outbox.plan_many([outbox.Page("incident:42:p1", "incident:42", person.pk, message)], now=timezone.now())
     return Notification.objects.get(topic="incident:42")
-
-
-@contextlib.contextmanager
-def frozen(house, statement, *values):
-    """Run a statement that takes a lock, and keep the transaction open for the block."""
-    with psycopg.connect(house.environment["DATABASE_URL"]) as other:
-        other.execute(statement, values)
-        yield
-        other.rollback()
-
-
-def waits_for_a_lock():
-    """The sessions that wait for somebody else's lock."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        return [pid for (pid,) in cursor.fetchall()]
-
-
-def kill(house):
-    """Kill the worker; what it had open in the database is rolled back, as when its machine is gone."""
-    house.kill("worker")
-    with connection.cursor() as cursor:
-        for pid in waits_for_a_lock():  # one that waits does not look whether its client is still there
-            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
-    wait_until(lambda: not waits_for_a_lock(), 10, "the database has noticed")
 
 
 def start(house):
@@ -103,7 +74,7 @@ def test_killed_after_the_claim(house, pages):
         row = plan(pages.url("/"))
         wait_until(waits_for_a_lock, 60, "the worker has claimed the page")
         assert Notification.objects.get(pk=row.pk).state == "sending"
-        kill(house)
+        kill(house, "worker")
     assert pages.requests == []
     assert_sent(pages, taken_over(house, row), calls=1)
 
@@ -112,7 +83,7 @@ def test_killed_after_the_provider_took_the_page(house, pages):
     start(house)
     row = plan(pages.url("/stall"))
     wait_until(lambda: pages.requests, 60, "the page has arrived")
-    kill(house)
+    kill(house, "worker")
     pages.go_on.set()
     assert_sent(pages, taken_over(house, row), calls=2)
 
@@ -124,7 +95,7 @@ def test_killed_before_the_result_is_stored(house, pages):
     with frozen(house, "SELECT 1 FROM notifications_notification WHERE id = %s FOR UPDATE", row.pk):
         pages.go_on.set()
         wait_until(waits_for_a_lock, 60, "the worker wants to store the result")
-        kill(house)
+        kill(house, "worker")
     assert Notification.objects.get(pk=row.pk).state == "sending"
     assert_sent(pages, taken_over(house, row), calls=2)
 
@@ -137,7 +108,7 @@ def test_killed_after_the_result_is_stored_and_before_it_is_committed(house, pag
     with frozen(house, "LOCK TABLE core_counter IN EXCLUSIVE MODE"):
         pages.go_on.set()
         wait_until(waits_for_a_lock, 60, "the worker has stored the result")
-        kill(house)
+        kill(house, "worker")
     assert Notification.objects.get(pk=row.pk).state == "sending"
     assert_sent(pages, taken_over(house, row), calls=2)
 
