@@ -1,6 +1,7 @@
 """Alerts: what the sources say is wrong. New ones come in through `alerts/door.py`, in front of Django."""
 
 import django_filters
+from django.db.models import Q
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 
@@ -40,6 +41,9 @@ class AlertShape(Shape):
             "last_at",
             "resolved_at",
             "resolved_why",
+            "held_by",
+            "held_why",
+            "held_at",
         ]
         read_only_fields = fields
 
@@ -82,6 +86,7 @@ class StatusFilter(django_filters.ChoiceFilter):
 
 class AlertFilters(Filters):
     status = StatusFilter()
+    is_held = django_filters.BooleanFilter(method="held", label="Fires and calls nobody: held_by says why.")
     service = ServiceFilter()
     severity = WordsFilter(choices=Severity.choices)
     incident = django_filters.NumberFilter(
@@ -90,6 +95,10 @@ class AlertFilters(Filters):
     dedup_key = django_filters.CharFilter()
     since = MomentFilter(field_name="first_at", lookup_expr="gte", label="Began at this time or later.")
     until = MomentFilter(field_name="first_at", lookup_expr="lt", label="Began before this time.")
+
+    def held(self, rows, name, value):
+        is_held = Q(resolved_at=None) & ~Q(held_by="")
+        return rows.filter(is_held if value else ~is_held)
 
 
 class AlertViewSet(ReadViewSet):

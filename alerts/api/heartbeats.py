@@ -43,6 +43,17 @@ class HeartbeatShape(Shape):
         ]
         read_only_fields = fields[9:]
 
+    def create(self, validated_data):
+        heartbeat = Heartbeat(**validated_data)
+        heartbeat.issued = heartbeats.save(heartbeat, now=timezone.now())
+        return heartbeat
+
+    def update(self, instance, validated_data):
+        for name, value in validated_data.items():
+            setattr(instance, name, value)
+        heartbeats.save(instance, now=timezone.now())
+        return instance
+
 
 class HeartbeatFilters(Filters):
     service = ServiceFilter()
@@ -74,21 +85,14 @@ class HeartbeatViewSet(ConfigureViewSet):
         return super().create(request, *args, **kwargs)
 
     def perform_create(self, serializer):
-        heartbeat = Heartbeat(**serializer.validated_data)
-        self.issued = heartbeats.save(heartbeat, now=timezone.now())
-        serializer.instance = heartbeat
-
-    def perform_update(self, serializer):
-        heartbeat = serializer.instance
-        for name, value in serializer.validated_data.items():
-            setattr(heartbeat, name, value)
-        heartbeats.save(heartbeat, now=timezone.now())
+        super().perform_create(serializer)
+        self.issued = serializer.instance.issued
 
     def perform_destroy(self, instance):
         heartbeats.remove(instance, now=timezone.now())
 
     @extend_schema(request=None, responses={200: HeartbeatShape})
-    @action(detail=True, methods=["post"])
+    @action(detail=True, methods=["post"], change_verb="respond")
     def arm(self, request, id):
         """Expect pings from now on, whether or not one has come yet."""
         heartbeat = self.get_object()

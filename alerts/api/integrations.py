@@ -284,11 +284,6 @@ class RuleViewSet(ConfigureViewSet):
             super().perform_update(serializer)
             rules.changed([serializer.instance.pk], now=timezone.now())
 
-    def perform_destroy(self, instance):
-        with transaction.atomic():
-            rules.changed([instance.pk], now=timezone.now())
-            super().perform_destroy(instance)
-
 
 # --- changes ------------------------------------------------------------------------------------------------------
 

@@ -48,8 +48,11 @@ class SilenceShape(Shape):
     id = serializers.UUIDField(source="uuid", read_only=True)
     condition = serializers.CharField(
         max_length=LONGEST_CONDITION,
-        trim_whitespace=True,
-        help_text='Which alerts, such as labels.env = "prod" and severity in ("low", "info").',
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text='Which alerts, such as labels.env = "prod" and severity in ("low", "info"). Empty with a service or '
+        "an integration: all of theirs.",
     )
     starts_at = MomentField(required=False, help_text="Left out: now.")
     integration = IntegrationField(required=False, allow_null=True)
@@ -87,7 +90,7 @@ class SilenceShape(Shape):
         return silences.state(silence, timezone.now())
 
     def get_holds(self, silence) -> int:
-        return Alert.objects.firing().filter(held_by=silences.by_of(silence)).count()
+        return silence.holds
 
 
 class SilenceStatusFilter(django_filters.ChoiceFilter):
@@ -113,7 +116,7 @@ class ExtendShape(serializers.Serializer):
 
 
 class SilencePreviewShape(serializers.Serializer):
-    condition = serializers.CharField(max_length=LONGEST_CONDITION)
+    condition = serializers.CharField(max_length=LONGEST_CONDITION, required=False, allow_blank=True, default="")
     integration = IntegrationField(required=False, allow_null=True)
     service = ServiceField(required=False, allow_null=True)
 
@@ -140,7 +143,7 @@ class SilencePreviewAnswerShape(serializers.Serializer):
 class SilenceViewSet(Responds, ReadViewSet):
     """Silences hold new alerts that match until they end. Incidents that are open already go on."""
 
-    queryset = Silence.objects.select_related("integration", "service", "owner")
+    queryset = silences.with_holds(Silence.objects.select_related("integration", "service", "owner"))
     serializer_class = SilenceShape
     filterset_class = SilenceFilters
     ordering = ("-created_at", "-id")
@@ -287,6 +290,14 @@ class InhibitionRuleShape(Shape):
         model = InhibitionRule
         fields = ["id", "name", "integration", "source", "target", "equal", "is_enabled"]
 
+    def create(self, validated_data):
+        return inhibition.save(InhibitionRule(**validated_data), now=timezone.now())
+
+    def update(self, instance, validated_data):
+        for name, value in validated_data.items():
+            setattr(instance, name, value)
+        return inhibition.save(instance, now=timezone.now())
+
 
 class InhibitionRuleFilters(Filters):
     integration = IntegrationFilter()
@@ -301,17 +312,6 @@ class InhibitionRuleViewSet(ConfigureViewSet):
     filterset_class = InhibitionRuleFilters
     ordering = ("name", "id")
     lookup_value_regex = NUMBER
-
-    def perform_create(self, serializer):
-        rule = InhibitionRule(**serializer.validated_data)
-        inhibition.save(rule, now=timezone.now())
-        serializer.instance = rule
-
-    def perform_update(self, serializer):
-        rule = serializer.instance
-        for name, value in serializer.validated_data.items():
-            setattr(rule, name, value)
-        inhibition.save(rule, now=timezone.now())
 
     def perform_destroy(self, instance):
         inhibition.delete(instance, now=timezone.now())

@@ -9,11 +9,19 @@ import pytest
 from incidents import lifecycle
 from tests.factories import (
     CalendarImportFactory,
+    DependencyFactory,
     FixedShiftFactory,
+    HeartbeatFactory,
     HolidayFactory,
+    InhibitionRuleFactory,
+    IntegrationFactory,
+    MaintenanceWindowFactory,
     NotificationFactory,
+    RuleFactory,
     ScheduleFactory,
+    ServiceFactory,
     ShiftRequestFactory,
+    SilenceFactory,
     TimeOffFactory,
 )
 
@@ -88,6 +96,87 @@ IMPORT = {
     "is_enabled": True,
 }
 HOLIDAY = {"day": "2026-12-25", "name": "H", "team": "shop"}
+INTEGRATION = {
+    "name": "I",
+    "source": "generic",
+    "service": "checkout",
+    "team": "shop",
+    "may_choose_service": True,
+    "default_severity": "high",
+    "options": {"title": "labels.summary"},
+    "signing_secret": "S",
+    "dedup_fields": ["labels.host"],
+    "group_fields": ["payload.data.id"],
+    "group_window_seconds": 60,
+    "group_slides": True,
+    "group_freezes_on_acknowledge": True,
+    "flap_changes": 4,
+    "flap_window_seconds": 600,
+    "flap_pause_seconds": 600,
+    "auto_resolve_seconds": 3600,
+    "events_per_minute": 100,
+    "incidents_per_minute": 10,
+    "is_enabled": True,
+}
+RULE = {
+    "name": "R",
+    "integration": None,
+    "position": 1,
+    "is_enabled": True,
+    "condition": 'labels.env = "prod" and title =~ "Disk.*"',
+    "days": [0, 6],
+    "starts_at": "22:00",
+    "ends_at": "06:00",
+    "time_zone": "Europe/Berlin",
+    "action": "route",
+    "service": "checkout",
+    "policy": "shop",
+    "severity": "low",
+    "priority": "P4",
+    "title": "{labels.host}: {title}",
+    "pages_nobody": False,
+    "goes_on": True,
+}
+SILENCE = {
+    "condition": 'labels.env = "prod"',
+    "starts_at": "2040-01-03T00:00:00Z",
+    "ends_at": "2040-01-04T00:00:00Z",
+    "reason": "R",
+    "integration": None,
+    "service": "checkout",
+    "everything": True,
+}
+WINDOW = {
+    "name": "W",
+    "reason": "R",
+    "services": ["checkout"],
+    "teams": ["shop"],
+    "condition": 'labels.env = "prod"',
+    "everything": True,
+    "starts_at": "2026-01-04T00:00:00Z",
+    "ends_at": "2026-01-04T04:00:00Z",
+    "rrule": "FREQ=WEEKLY;BYDAY=SU",
+    "time_zone": "Europe/Berlin",
+}
+INHIBITION = {
+    "name": "N",
+    "integration": None,
+    "source": 'alertname = "NodeDown"',
+    "target": 'alertname != "NodeDown"',
+    "equal": ["host"],
+    "is_enabled": True,
+}
+HEARTBEAT = {
+    "name": "H",
+    "description": "",
+    "service": "checkout",
+    "integration": None,
+    "severity": "high",
+    "interval_seconds": 60,
+    "grace_seconds": 10,
+    "is_enabled": True,
+}
+DEPENDENCY = {"service": "checkout", "needs": "database", "holds_alerts": True, "note": ""}
 
 WRITES = {
     ("post", "incidents"): INCIDENT,
@@ -142,6 +231,31 @@ WRITES = {
     ("post", "policies"): POLICY,
     ("put", "policies/shop"): POLICY,
     ("patch", "policies/shop"): POLICY,
+    ("post", "integrations"): INTEGRATION,
+    ("put", "integrations/{integration}"): INTEGRATION,
+    ("patch", "integrations/{integration}"): INTEGRATION,
+    ("post", "integrations/{integration}/rotate-key"): {"overlap_seconds": 60},
+    ("post", "routing-rules"): RULE,
+    ("put", "routing-rules/{rule}"): RULE,
+    ("patch", "routing-rules/{rule}"): RULE,
+    ("post", "silences"): SILENCE,
+    ("put", "silences/{silence}"): SILENCE,
+    ("post", "silences/{silence}/extend"): {"seconds": 60},
+    ("post", "silences/{silence}/expire"): {},
+    ("post", "silences/preview"): {"condition": 'labels.env = "prod"', "integration": None, "service": "checkout"},
+    ("post", "maintenance-windows"): WINDOW,
+    ("put", "maintenance-windows/{window}"): WINDOW,
+    ("post", "maintenance-windows/{window}/disable"): {},
+    ("post", "maintenance-windows/{window}/enable"): {},
+    ("post", "maintenance-windows/{window}/end"): {},
+    ("post", "inhibition-rules"): INHIBITION,
+    ("put", "inhibition-rules/{inhibition}"): INHIBITION,
+    ("patch", "inhibition-rules/{inhibition}"): INHIBITION,
+    ("post", "heartbeats"): HEARTBEAT,
+    ("put", "heartbeats/{heartbeat}"): HEARTBEAT,
+    ("patch", "heartbeats/{heartbeat}"): HEARTBEAT,
+    ("post", "heartbeats/{heartbeat}/arm"): {},
+    ("post", "dependencies"): DEPENDENCY,
 }
 
 GARBAGE = [
@@ -224,8 +338,19 @@ def address(service, team, alice, bob, now):
     schedule = ScheduleFactory(name="Shop", slug="shop", team=team, people=[alice])
     incident = lifecycle.trigger(service, title="Down", severity="critical", now=now)
     span = {name: dt.datetime.fromisoformat(text) for name, text in SPAN.items()}
+    database = ServiceFactory(name="Database", slug="database", team=team)
+    cache = ServiceFactory(name="Cache", slug="cache", team=team)
     names = {
         "number": incident.number,
+        "integration": IntegrationFactory(service=service).uuid,
+        "rule": RuleFactory(condition='labels.env = "prod"').pk,
+        "silence": SilenceFactory(starts_at=span["start_at"], ends_at=span["end_at"]).uuid,
+        "window": MaintenanceWindowFactory(
+            services=[service], starts_at=span["start_at"], ends_at=span["end_at"]
+        ).uuid,
+        "inhibition": InhibitionRuleFactory().pk,
+        "heartbeat": HeartbeatFactory(service=service).uuid,
+        "dependency": DependencyFactory(service=database, needs=cache).pk,
         "bob": bob.uuid,
         "swap": ShiftRequestFactory(schedule=schedule, requester=bob, **span).uuid,
         "shift": FixedShiftFactory(schedule=schedule, user=bob, role="TERTIARY", **span).uuid,
@@ -243,6 +368,15 @@ def refused_well(answer):
         assert answer["Content-Type"] == "application/problem+json"
         assert json.loads(answer.content)["detail"]
     return answer.status_code < 500
+
+
+SHAPING = ("integrations", "routing-rules", "silences", "maintenance", "inhibition", "heartbeats", "dependencies")
+
+
+@pytest.mark.parametrize("method, path", [one for one in WRITES if one[1].startswith(SHAPING)])
+def test_what_is_broken_below_is_taken_as_it_stands(api, address, method, path):
+    answer = getattr(api, method)(address(path), WRITES[method, path])
+    assert answer.status_code < 300, answer.data
 
 
 @pytest.mark.parametrize("method, path", WRITES)
@@ -292,7 +426,7 @@ def test_a_body_beyond_the_limit_is_413(api, settings, service):
 READS = {
     "incidents": "status severity priority service team assignee q since until cursor page_size",
     "incidents/stats/summary": "status service assignee q since until",
-    "alerts": "status service severity incident dedup_key since until cursor page_size",
+    "alerts": "status is_held service severity incident dedup_key since until cursor page_size",
     "services": "team lifecycle policy cursor",
     "teams": "cursor",
     "users": "role team is_active cursor",
@@ -319,6 +453,14 @@ READS = {
     "notifications": "state kind channel user topic urgency since until cursor",
     "notifications/stats/summary": "state user since",
     "incidents/{number}/timeline": "cursor",
+    "integrations": "source service team is_enabled q cursor",
+    "routing-rules": "integration is_enabled action cursor",
+    "change-events": "service source since until cursor",
+    "silences": "status service integration cursor",
+    "maintenance-windows": "is_enabled cursor",
+    "inhibition-rules": "integration is_enabled cursor",
+    "heartbeats": "service is_enabled is_missing cursor",
+    "dependencies": "service needs cursor",
 }
 # "cD1h" is the cursor p=a, "cD0lMDA" is p=%00, "bz0tMQ==" is o=-1, "cj0xJnA9MQ==" is r=1&p=1
 WORDS = [
@@ -361,6 +503,8 @@ def test_a_wrong_parameter_is_refused_with_a_sentence(api, address, path):
 
 NAMED = ["incidents", "alerts", "services", "teams", "users", "schedules", "policies", "notifications"]
 NAMED += ["on-call", "time-off", "availability", "calendar-feeds", "calendar-imports", "holidays"]
+NAMED += ["integrations", "routing-rules", "change-events", "silences", "maintenance-windows", "inhibition-rules"]
+NAMED += ["heartbeats", "dependencies"]
 
 
 @pytest.mark.parametrize("kind", NAMED)

@@ -5,7 +5,14 @@ import pytest
 from alerts.keys import digest
 from alerts.models import Heartbeat, Integration, Rule, Silence
 from catalog.models import Dependency
-from tests.factories import AlertFactory, IntegrationFactory, ServiceFactory
+from tests.factories import (
+    AlertFactory,
+    ApiKeyFactory,
+    HeartbeatFactory,
+    IntegrationFactory,
+    ServiceFactory,
+    UserFactory,
+)
 
 V1 = "/api/v1"
 
@@ -151,3 +158,78 @@ def test_only_admins_configure(calls, bob, service, area):
 
 def test_change_events_are_listed(api, service):
     assert api.get(f"{V1}/change-events?service=checkout").data["results"] == []
+
+
+def test_a_change_of_a_disabled_window_does_not_enable_it(api, service, soon):
+    body = {"name": "Patch night", "services": ["checkout"], "starts_at": soon(-1), "ends_at": soon(2)}
+    window = made(api.post(f"{V1}/maintenance-windows", body))
+    at = f"{V1}/maintenance-windows/{window['id']}"
+    api.post(f"{at}/disable")
+    answer = api.put(at, {**body, "reason": "Later"})
+    assert (answer.data["status"], answer.data["is_enabled"]) == ("disabled", False)
+
+
+def test_a_silence_of_a_whole_service_needs_no_condition(api, service, soon):
+    AlertFactory(service=service, last_at=soon(0))
+    body = {"service": "checkout", "ends_at": soon(1), "reason": "Disk work"}
+    assert api.post(f"{V1}/silences/preview", {"service": "checkout"}).data["total"] == 1
+    silence = made(api.post(f"{V1}/silences", body))
+    read = api.get(f"{V1}/silences/{silence['id']}").data
+    given = {name: read[name] for name in ("condition", "starts_at", "ends_at", "reason", "integration", "service")}
+    assert api.put(f"{V1}/silences/{silence['id']}", given).status_code == 200
+    refused(api.post(f"{V1}/silences", {**body, "service": None}), "condition is empty")
+
+
+def test_a_silence_says_how_many_alerts_it_holds(api, service, soon):
+    body = {"condition": 'labels.env = "prod"', "ends_at": soon(1), "reason": "Disk work"}
+    first, second = made(api.post(f"{V1}/silences", body)), made(api.post(f"{V1}/silences", body))
+    by = f"silence:{Silence.objects.get(uuid=first['id']).pk}"
+    AlertFactory.create_batch(2, service=service, held_by=by)
+    AlertFactory(service=service, held_by=by, resolved_at=soon(0))
+    holds = {one["id"]: one["holds"] for one in api.get(f"{V1}/silences").data["results"]}
+    assert holds == {first["id"]: 2, second["id"]: 0}
+    assert api.post(f"{V1}/silences/{first['id']}/expire").data["holds"] == 2
+
+
+def test_a_suppressed_alert_is_looked_at_again_when_its_rule_is_deleted(api, service):
+    rule = made(api.post(f"{V1}/routing-rules", {"name": "Quiet", "action": "suppress"}))
+    alert = AlertFactory(service=service, held_by=f"rule:{rule['id']}", recheck_at=None)
+    assert api.delete(f"{V1}/routing-rules/{rule['id']}").status_code == 204
+    alert.refresh_from_db()
+    assert alert.recheck_at
+
+
+@pytest.mark.parametrize("area", ["silences", "maintenance-windows", "silences/preview"])
+def test_responders_make_quiet_and_observers_only_read_it(calls, bob, service, area):
+    observer = UserFactory(role="observer")
+    assert calls(bob).post(f"{V1}/{area}", {"service": "checkout"}).status_code != 403
+    assert calls(observer).post(f"{V1}/{area}", {}).status_code == 403
+    if area != "silences/preview":
+        assert calls(observer).get(f"{V1}/{area}").status_code == 200
+
+
+ADDRESSES = ["integrations", "routing-rules", "change-events", "silences", "maintenance-windows", "inhibition-rules"]
+
+
+@pytest.mark.parametrize("area", [*ADDRESSES, "heartbeats", "dependencies"])
+def test_a_key_for_alerts_reads_no_settings_and_nobody_reads_without_one(calls, alice, area):
+    headers = {"X-API-Key": ApiKeyFactory(user=alice, scope="alerts").text}
+    assert calls().get(f"{V1}/{area}", headers=headers).status_code == 403
+    assert calls().get(f"{V1}/{area}").status_code == 401
+
+
+def test_a_held_alert_says_by_what_and_is_found_by_that(api, service, soon):
+    held = AlertFactory(service=service, held_by="silence:7", held_why="Silence by Alice: Disk work", held_at=soon(0))
+    others = AlertFactory(service=service), AlertFactory(service=service, held_by="silence:7", resolved_at=soon(0))
+    (found,) = api.get(f"{V1}/alerts?is_held=true").data["results"]
+    assert (found["id"], found["held_by"]) == (str(held.pk), "silence:7")
+    assert found["held_why"] == "Silence by Alice: Disk work" and found["held_at"]
+    rest = api.get(f"{V1}/alerts?is_held=false").data["results"]
+    assert {one["id"] for one in rest} == {str(one.pk) for one in others}
+
+
+def test_a_responder_arms_a_heartbeat_and_an_observer_does_not(calls, bob, service):
+    row = HeartbeatFactory(service=service)
+    assert calls(UserFactory(role="observer")).post(f"{V1}/heartbeats/{row.uuid}/arm").status_code == 403
+    assert calls(bob).post(f"{V1}/heartbeats/{row.uuid}/arm").data["armed_at"]
+    assert calls(bob).patch(f"{V1}/heartbeats/{row.uuid}", {"is_enabled": False}).status_code == 403

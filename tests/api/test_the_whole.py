@@ -27,9 +27,9 @@ def grow(service, team, alice, bob, now):
             incident = factories.IncidentFactory(
                 service=one, assignee=factories.UserFactory(), acknowledged_by=bob, resolved_by=alice
             )
-            factories.AlertFactory(
-                service=one, incident=incident, integration=factories.IntegrationFactory(service=one)
-            )
+            hook = factories.IntegrationFactory(service=one)
+            factories.AlertFactory(service=one, incident=incident, integration=hook)
+            _grow_quiet(one, hook, policy, owner=factories.UserFactory())
             factories.NotificationFactory(topic=first_incident.topic)
             factories.TimelineEntryFactory(incident=first_incident, by=factories.UserFactory())
             _grow_on_call(first_schedule, now)
@@ -38,6 +38,18 @@ def grow(service, team, alice, bob, now):
     first_incident = lifecycle.trigger(service, title="Down", severity="critical", now=now)
     more.number = first_incident.number
     return more
+
+
+def _grow_quiet(service, integration, policy, *, owner):
+    """One more of everything that shapes noise."""
+    silence = factories.SilenceFactory(service=service, integration=integration, owner=owner)
+    factories.AlertFactory(service=service, integration=integration, held_by=f"silence:{silence.pk}")
+    factories.MaintenanceWindowFactory(services=[service], teams=[service.team], owner=owner)
+    factories.InhibitionRuleFactory(integration=integration)
+    factories.RuleFactory(integration=integration, service=service, policy=policy)
+    factories.HeartbeatFactory(service=service, integration=integration)
+    factories.DependencyFactory(service=service, needs=factories.ServiceFactory())
+    factories.ChangeEventFactory(service=service, integration=integration)
 
 
 def _grow_on_call(schedule, now):
@@ -61,6 +73,14 @@ def _grow_on_call(schedule, now):
 
 LISTS = [
     "alerts",
+    "integrations",
+    "routing-rules",
+    "change-events",
+    "silences",
+    "maintenance-windows",
+    "inhibition-rules",
+    "heartbeats",
+    "dependencies",
     "incidents",
     "incidents?status=open&service=checkout",
     "incidents/stats/summary",
