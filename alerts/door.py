@@ -6,6 +6,7 @@ stays a due row that any worker takes: nothing here has to survive for an event 
 """
 
 import asyncio
+import base64
 import dataclasses
 import functools
 import http
@@ -105,8 +106,10 @@ class Request:
         self._body = body
 
     def bearer(self):
-        """The token of `Authorization: Bearer`, or ""."""
+        """The key of `Authorization`, or "": the token of Bearer, the password of Basic, or its user if alone."""
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "basic":
+            return _password(token.strip())
         return token.strip() if scheme.lower() == "bearer" else ""
 
     async def body(self, source):
@@ -477,6 +480,15 @@ def _delivery(target, source, headers, body):
     name = source.delivery_id(headers, body)
     # Digested first: a name may be of any length and hold what is no text.
     return uuid.uuid5(uuid.NAMESPACE_URL, digest(f"watchbill:{target.scope}:{source.kind}:{name}")) if name else None
+
+
+def _password(token):
+    """The password of HTTP Basic, or the user where there is none; "" when it cannot be read."""
+    try:
+        user, _, password = base64.b64decode(token, validate=True).decode().partition(":")
+    except ValueError:
+        return ""
+    return password.strip() or user.strip()
 
 
 def _kept_headers(source, headers):

@@ -1,6 +1,7 @@
 """The inbound door, driven over HTTP by a real server on the real database."""
 
 import asyncio
+import base64
 import contextlib
 import datetime as dt
 import hashlib
@@ -269,7 +270,11 @@ def test_an_unknown_source_is_404_and_lists_the_known(server, integration):
 def test_a_key_in_a_header(server, integration):
     for path in ("/api/events", "/api/events/", "/in/generic", "/in/generic/"):
         assert server.post(path, TRIGGER, {"Authorization": f"Bearer {integration.key}"}).status == 202
-        assert server.post(path, TRIGGER, {"Authorization": "Bearer wrong-wrong-wrong"}).status == 401
+        for pair in (f"watchbill:{integration.key}", f"{integration.key}:"):
+            basic = base64.b64encode(pair.encode()).decode()
+            assert server.post(path, TRIGGER, {"Authorization": f"Basic {basic}"}).status == 202
+        for token in ("Bearer wrong-wrong-wrong", "Basic wrong", "Basic //79/Q==", "Basic", "Digest"):
+            assert server.post(path, TRIGGER, {"Authorization": token}).status == 401
         reply = server.post(path)
         assert (reply.status, reply.headers["www-authenticate"]) == (401, "Bearer")
 
