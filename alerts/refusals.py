@@ -19,6 +19,10 @@ SAID_SECONDS = 3600
 LOOK_SECONDS = 60  # other processes raise such alarms too
 
 
+def alarm_key(integration_id):
+    return f"{PREFIX}{integration_id}"
+
+
 class Refusals:
     """What one event loop refused. Alarms are rows, written by a thread: nobody waits for them."""
 
@@ -72,11 +76,11 @@ def _quietly(function, *arguments):
 def _raise(integration_id, reason, now):
     name = Integration.objects.filter(pk=integration_id).values_list("name", flat=True).first()
     alarms.raise_alarm(
-        f"{PREFIX}{integration_id}",
+        alarm_key(integration_id),
         f"The integration “{name}” turns its sender away, so its alerts reach nobody. {reason}",
         now=now,
     )
 
 
 def _clear(integration_id):
-    alarms.clear_alarm(f"{PREFIX}{integration_id}", now=timezone.now())
+    alarms.clear_alarm(alarm_key(integration_id), now=timezone.now())

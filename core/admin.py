@@ -82,16 +82,18 @@ HELD = (models.ProtectedError, models.RestrictedError)
 
 # --- what a page shows --------------------------------------------------------------------------------------------
 def pretty(value):
-    """JSON, or text that may be JSON, as a readable block."""
+    """JSON, or text that may be JSON, as a readable block. Anything that may have been sent can be shown."""
     if isinstance(value, (bytes, memoryview)):
         value = bytes(value).decode("utf-8", "replace")
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return format_html('<pre class="wb-block">{}</pre>', value) if value else "-"
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    return format_html('<pre class="wb-block">{}</pre>', text)
+    try:
+        data = json.loads(value) if isinstance(value, str) else value
+        text = json.dumps(data, indent=2, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):  # no JSON, or nested too deeply
+        text = str(value)
+    if not text:
+        return "-"
+    # Half a surrogate pair may stand in JSON, but not in a page.
+    return format_html('<pre class="wb-block">{}</pre>', text.encode("utf-8", "replace").decode())
 
 
 def link(obj, text=""):

@@ -18,12 +18,14 @@ from alerts.event import (
     parse_time,
     severity_from,
 )
-from alerts.sources.base import KIBIBYTE, Option, Source, text_of
+from alerts.sources.base import KIBIBYTE, BadEvent, Option, Source, text_of
 from alerts.sources.generic import Generic
 from alerts.sources.reading import object_in, paragraphs
 
 WORST_FIRST = ("critical", "high", "medium", "low", "info")
 LISTED = 50  # of the alerts of a group in its description
+# The smallest real alert takes 190 of the 2 MiB, so no sender has more; to read many more would take seconds.
+MOST_ALERTS = 20_000
 
 MODE = Option(
     name="mode",
@@ -58,6 +60,7 @@ class Alertmanager(Source):
         alerts = self._alerts(data)
         if not alerts:
             return Generic().read(data, headers, options)  # a receiver with its own `payload:` sends what it likes
+        check_number(alerts)
         truncated = data.get("truncatedAlerts")
         note = ""
         if isinstance(truncated, int) and truncated > 0:
@@ -142,6 +145,12 @@ class Alertmanager(Source):
                 (event.occurred_at for event in shown if event.occurred_at), default=None
             ),
         )
+
+
+def check_number(alerts):
+    """Raise BadEvent when one request has more alerts than any sender puts into one."""
+    if len(alerts) > MOST_ALERTS:
+        raise BadEvent.about("alerts", f"There are {len(alerts)} alerts. Send {MOST_ALERTS} at most in one request.")
 
 
 def group_key(group):

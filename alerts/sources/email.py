@@ -163,8 +163,12 @@ class EmailSource(Source):
         return signatures.Verdict(True)
 
     def delivery_id(self, headers, body):
-        token = _fields(body, headers).get("token")
-        return clean_line(token, 200) if isinstance(token, str) else ""
+        fields = _fields(body, headers)
+        # All three are Mailgun's. A token alone may be the same in every form that somebody posts.
+        if not all(fields.get(name) for name in ("timestamp", "token", "signature")):
+            return ""
+        # Other words under the same signature, which does not cover them, are another mail.
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     def key_of(self, body, headers):
         for address in _recipients(_fields(body, headers)):

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from alerts.event import (
     DESCRIPTION_LIMIT,
+    IGNORE,
     RESOLVE,
     SERVICE_LIMIT,
     TITLE_LIMIT,
@@ -16,12 +17,13 @@ from alerts.event import (
     parse_time,
     severity_from,
 )
-from alerts.sources.alertmanager import fingerprint
+from alerts.sources.alertmanager import check_number, fingerprint
 from alerts.sources.base import KIBIBYTE, BadEvent, Source, text_of
 
 # Alertmanager's `resolve_timeout` where the sender names no end. Prometheus always does.
 RESOLVE_TIMEOUT = timedelta(minutes=5)
 FARTHEST_END = timedelta(days=366)
+SAID = 20  # of the mistakes in an array
 
 
 class Prometheus(Source):
@@ -36,7 +38,8 @@ class Prometheus(Source):
         "      static_configs:\n"
         "        - targets: [oncall.example.com]  # the host of {server}\n\n"
         "Whatever else speaks Alertmanager's API v2 posts to {url}. amtool works too: "
-        "amtool --alertmanager.url={server}/in/{key} silence add alertname=InstanceDown. "
+        "amtool --alertmanager.url={server}/in/{key} silence add "
+        'alertname=InstanceDown --comment="New disks". '
         "A label “service” with a slug chooses the service, a label “severity” the severity. "
         "An alert that Prometheus stops sending ends at the time it named, about four minutes after the last one."
     )
@@ -51,8 +54,11 @@ class Prometheus(Source):
     def read(self, data, headers, options):
         if not isinstance(data, list):
             raise BadEvent.about("", "Send an array of alerts.")
+        check_number(data)
         # Only the test box in the admin, where nothing was received, has no such time.
         received_at = parse_time(headers.get(":received-at")) or datetime.now(UTC)
+        if not data:
+            return [Event(IGNORE, reason="There is no alert in it.", source=self.kind)]
         events, self.errors = read_alerts(data, received_at)
         if self.errors and not events:
             raise BadEvent(self.errors)
@@ -62,7 +68,8 @@ class Prometheus(Source):
         return 200, None
 
     def refused(self, errors):
-        return 400, " ".join(error["message"] for error in errors)
+        more = f" And {len(errors) - SAID} more." if len(errors) > SAID else ""
+        return 400, " ".join(error["message"] for error in errors[:SAID]) + more
 
     def overloaded(self):
         return self.overloaded_status, super().overloaded()[1]["message"]

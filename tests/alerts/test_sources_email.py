@@ -333,6 +333,15 @@ def test_mailguns_signature_is_checked(server, integration):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_token_that_is_the_same_in_every_mail_loses_none(server, integration):
+    path = f"/in/email/{integration.key}"
+    for subject in ("Disk full", "Queue full"):
+        assert send(server, path, {"subject": subject, "token": "a-password-of-theirs"}).status == 200
+        assert send(server, path, {**MAILGUN, "subject": subject}).status == 200
+    assert InboundEvent.objects.count() == 4
+
+
+@pytest.mark.django_db(transaction=True)
 def test_one_address_for_all_integrations_finds_the_key_in_the_recipient(server, integration):
     fields = {**MAILGUN, "recipient": f"{integration.key}+k1@alerts.example.com"}
     reply = send(server, "/in/email", fields)

@@ -84,3 +84,23 @@ def test_odd_types_do_not_matter_where_nothing_depends_on_them():
         [{"labels": {"alertname": 5, "x": {"y": 1}}, "annotations": [], "startsAt": [], "generatorURL": 1}]
     )
     assert (event.title, event.labels) == ("5", {"alertname": "5", "x": '{"y":1}'})
+
+
+def test_an_empty_array_is_kept_with_the_reason():
+    (event,) = parse([])
+    assert (event.action, event.reason) == ("ignore", "There is no alert in it.")
+
+
+def test_more_alerts_than_any_sender_has_are_refused():
+    for source, data in ((Prometheus(), [{}] * 20_001), (Alertmanager(), {"alerts": [{}] * 20_001})):
+        with pytest.raises(BadEvent, match="20000 at most"):
+            source.parse(json.dumps(data).encode(), {})
+
+
+def test_of_many_mistakes_the_first_are_said():
+    source = Prometheus()
+    with pytest.raises(BadEvent) as raised:
+        source.parse(json.dumps([{}] * 5000).encode(), {})
+    status, answer = source.refused(raised.value.errors)
+    assert (status, answer[-15:]) == (400, " And 4980 more.")
+    assert len(answer) < 3000
