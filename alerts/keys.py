@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import datetime as dt
 import hashlib
 import re
 import time
@@ -10,6 +11,7 @@ from accounts.models import ApiKey, User
 from accounts.permissions import allows
 from alerts.models import Integration, new_key
 from catalog.models import Service
+from core.errors import DomainError
 from incidents.models import Severity
 
 # A revoked key may still work for this long; one that was just made, or enabled again, waits at most for the second.
@@ -62,6 +64,22 @@ def digest(text):
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
+def old_key_works(integration, *, now):
+    """Whether the key before the present one still opens the door."""
+    return bool(integration.old_key_hash and integration.old_key_until and integration.old_key_until > now)
+
+
+def replace_key(integration, *, now, overlap):
+    """Give it a new key in place of the newest, which nobody has, and return its text. The caller saves.
+
+    The key before that works for the timedelta `overlap` more. Raises DomainError when there is none.
+    """
+    if not old_key_works(integration, now=now):
+        raise DomainError("No older key works, so there is nothing to keep. Issue a new key instead.", code="one_key")
+    integration.old_key_until = now + overlap
+    return issue_key(integration)
+
+
 def issue_key(integration):
     """Give the integration a new key and return its text, which nobody can read again. The caller saves."""
     text = new_key()
@@ -71,8 +89,18 @@ def issue_key(integration):
 
 
 def rotate_key(integration, *, now, overlap):
-    """Give it a new key and return its text; the old one works for the timedelta `overlap` more. The caller saves."""
+    """Give it a new key and return its text; the old one works for the timedelta `overlap` more. The caller saves.
+
+    Raises DomainError when an older one still works, because its sender would be turned away without a word.
+    """
     old = integration.key_hash
+    if overlap and old_key_works(integration, now=now):
+        raise DomainError(
+            f"Two keys of {integration.name} work already, the older one until "
+            f"{integration.old_key_until.astimezone(dt.UTC):%d %b, %H:%M} UTC. Another new key would stop it at once. "
+            "If nothing uses it any more, stop the old key first. If nobody has the newest key, replace that one.",
+            code="two_keys_work",
+        )
     text = issue_key(integration)
     integration.old_key_hash, integration.old_key_until = (old, now + overlap) if overlap else ("", None)
     return text

@@ -1,5 +1,7 @@
 """How a sender is set up: its address, and what to paste where."""
 
+import re
+
 from django.conf import settings
 
 from alerts.models import sources
@@ -27,3 +29,22 @@ def setup_text(source, key):
     for name, value in values.items():
         text = text.replace(name, value)
     return text
+
+
+def setup_parts(text):
+    """The same in parts, `[(text, whether it is to be copied)]`: sentences, and what stands between them."""
+    parts = []
+    for part in re.split(r"\n{2,}", text.strip("\n")):
+        is_copied = _is_copied(part)
+        # A script has empty lines; what goes on is indented.
+        if is_copied and parts and parts[-1][1] and part[0] == " " != parts[-1][0][0]:
+            parts[-1] = (f"{parts[-1][0]}\n\n{part}", True)
+        else:
+            parts.append((part, is_copied))
+    return parts
+
+
+def _is_copied(part):
+    if re.match(r"\d+\. ", part):
+        return False
+    return "\n" in part or part.lstrip().startswith(("curl ", "http", "{"))

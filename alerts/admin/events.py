@@ -1,11 +1,13 @@
 """What came in, in the admin, and what became of it."""
 
 from django.contrib import admin
+from django.template.loader import render_to_string
 from django.utils import timezone
 
 from alerts import retries
 from alerts.admin import rules
 from alerts.models import Alert, InboundEvent, SeenSignature
+from alerts.views.events import dressed
 from core.admin import (
     ReadOnlyAdmin,
     ReadOnlyInline,
@@ -28,14 +30,17 @@ class InboundEventAdmin(ReadOnlyAdmin):
     search_fields = ("id", "error", "scope", "generated_key")
     date_hierarchy = "received_at"
     buttons = ("try_again",)
-    readonly_fields = ("state_label", "body_text", "error_text")
+    readonly_fields = ("state_label", "body_text", "error_text", "decisions")
     fieldsets = (
         (None, {"fields": ("source", "integration", "service", "received_at", "state_label", "decided_at")}),
-        ("What became of it", {"fields": ("result", "error_text", "attempts", "due_at")}),
+        ("What became of it", {"fields": ("decisions", "error_text", "attempts", "due_at")}),
         ("What was sent", {"fields": ("body_text", "headers")}),
         (
             "Inside",
-            {"classes": ("collapse",), "fields": ("id", "scope", "generated_key", "lease_until", "lease_token")},
+            {
+                "classes": ("collapse",),
+                "fields": ("id", "scope", "generated_key", "result", "lease_until", "lease_token"),
+            },
         ),
     )
 
@@ -54,6 +59,10 @@ class InboundEventAdmin(ReadOnlyAdmin):
     @admin.display(description="error")
     def error_text(self, obj):
         return pretty(obj.error)
+
+    @admin.display(description="decided")
+    def decisions(self, obj):
+        return render_to_string("admin/alerts/_decisions.html", {"event": dressed([obj])[0]})
 
     @admin.display(description="body")
     def body_text(self, obj):

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from alerts.admin import rules
-from alerts.keys import issue_key, rotate_key
+from alerts.keys import issue_key, old_key_works, replace_key, rotate_key
 from alerts.models import Integration, sources
 from alerts.setup import NO_KEY, address, setup_text
 from catalog.admin import ServiceAdmin
@@ -150,7 +150,7 @@ class IntegrationAdmin(Admin):
     list_select_related = ("service", "team")
     search_fields = ("name", "service__name", "team__name", "key_last4")
     autocomplete_fields = ("service", "team")
-    buttons = ("new_key", "new_key_at_once", "end_old_key")
+    buttons = ("new_key", "replace_key", "new_key_at_once", "end_old_key")
     readonly_fields = ("key_hint", "last_event_at", "created_at", "setup", "page")
     shown_fieldsets = (
         (
@@ -240,29 +240,37 @@ class IntegrationAdmin(Admin):
 
     def shown_buttons(self, request, obj):
         shown = super().shown_buttons(request, obj)
-        return shown if obj.old_key_hash else [one for one in shown if one.name != "end_old_key"]
+        hidden = {"new_key"} if old_key_works(obj, now=timezone.now()) else {"replace_key", "end_old_key"}
+        return [one for one in shown if one.name not in hidden]
 
     @button(
-        "Issue a new key, the old one works for a day more",
+        "New key, the old one lasts a day",
         confirm="Give the sender the new key within 24 hours. Until then both work.",
     )
     def new_key(self, request, obj):
-        return self._rotate(request, obj, KEY_OVERLAP)
+        return self._issued(request, obj, rotate_key(obj, now=timezone.now(), overlap=KEY_OVERLAP))
 
     @button(
-        "Issue a new key, the old one stops now",
+        "Replace the newest key",
+        confirm="For a newest key that nobody has: it stops working within seconds. The one before it works for a day "
+        "more.",
+    )
+    def replace_key(self, request, obj):
+        return self._issued(request, obj, replace_key(obj, now=timezone.now(), overlap=KEY_OVERLAP))
+
+    @button(
+        "New key at once",
         confirm="The old key stops working within seconds. Give the sender the new one, or its alerts are refused.",
     )
     def new_key_at_once(self, request, obj):
-        return self._rotate(request, obj, None)
+        return self._issued(request, obj, rotate_key(obj, now=timezone.now(), overlap=None))
 
-    def _rotate(self, request, obj, overlap):
-        key = rotate_key(obj, now=timezone.now(), overlap=overlap)
+    def _issued(self, request, obj, key):
         obj.save(update_fields=["key_hash", "key_last4", "old_key_hash", "old_key_until"])
         self.show_key(request, obj, key)
         return f"{obj.name} has a new key."
 
-    @button("Stop the old key now", confirm="What still uses the old key is refused within seconds.")
+    @button("Stop the old key", confirm="What still uses the old key is refused within seconds.")
     def end_old_key(self, request, obj):
         obj.old_key_hash, obj.old_key_until = "", None
         obj.save(update_fields=["old_key_hash", "old_key_until"])

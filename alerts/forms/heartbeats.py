@@ -19,7 +19,10 @@ class HeartbeatForm(Form):
         label="Name", max_length=100, help_text="What gives the sign of life. Opsgenie's address names it by this too."
     )
     service = forms.ModelChoiceField(
-        Service.objects.none(), label="Service", help_text="Whose people are called when it stays away."
+        Service.objects.none(),
+        label="Service",
+        empty_label="Choose a service",
+        help_text="Whose people are called when it stays away.",
     )
     severity = forms.ChoiceField(label="Severity of a miss", choices=Severity.choices)
     interval = forms.IntegerField(label="Expected every", min_value=1, max_value=40_000_000)

@@ -91,6 +91,7 @@ class SilenceForm(QuietForm):
         self.order_fields(["condition", "everything", "service", "integration", "starts_at", "ends_at", "reason"])
 
 
+SEVERAL = "Several with Ctrl, on a Mac with ⌘."
 OWN = "own"
 REPEATS = [
     ("", "Once"),
@@ -107,14 +108,14 @@ class MaintenanceForm(QuietForm):
     name = TextField(label="Name", max_length=200, help_text="What is worked on.")
     reason = TextField(label="Reason", required=False, max_length=500)
     services = forms.ModelMultipleChoiceField(
-        Service.objects.none(), label="Services", required=False, to_field_name="slug"
+        Service.objects.none(), label="Services", required=False, to_field_name="slug", help_text=SEVERAL
     )
     teams = forms.ModelMultipleChoiceField(
         Team.objects.none(),
         label="Teams",
         required=False,
         to_field_name="slug",
-        help_text="All services of these teams.",
+        help_text=f"All services of these teams. {SEVERAL}",
     )
     repeats = forms.ChoiceField(label="Repeats", choices=REPEATS, required=False)
     rrule = TextField(

@@ -12,6 +12,7 @@ from accounts.models import Team
 from accounts.permissions import may
 from alerts.models import Alert, InboundEvent, Integration
 from alerts.views.events import LAST_EVENTS, dressed, source_label, uuid_or_none
+from alerts.views.quiet import link_holds
 from incidents.models import Severity
 from notifications.message import storable
 
@@ -100,6 +101,7 @@ def one(request, pk):
     """One alert: what it carries, what was decided about it and why, and what holds it."""
     rows = Alert.objects.select_related("service__team", "integration", "incident")
     alert = get_object_or_404(rows, pk=pk)
+    link_holds([alert])
     around = Alert.objects.filter(scope=alert.scope, dedup_key=alert.dedup_key).exclude(pk=alert.pk)
     context = {
         "section": "alerts",
@@ -121,8 +123,4 @@ def _events_of(alert):
     mine = InboundEvent.objects.filter(
         pk__in=newest.values("pk"), result__contains=[{"alert_id": str(alert.pk)}]
     ).order_by("-received_at")
-    events = []
-    for event in mine.defer("headers")[:LAST_EVENTS]:
-        decisions = [item for item in event.result if item.get("alert_id") == str(alert.pk)]
-        events.append(dressed(event, decisions))
-    return events
+    return dressed(mine.defer("headers")[:LAST_EVENTS], alert)

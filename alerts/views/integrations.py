@@ -13,12 +13,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from accounts.permissions import may
-from alerts import retries
-from alerts.models import Alert, InboundEvent, Integration
-from alerts.setup import NO_KEY, address, setup_text
+from alerts import refusals, retries, topics
+from alerts.keys import old_key_works
+from alerts.models import Alert, InboundEvent, Integration, Rule, Topic
+from alerts.setup import NO_KEY, address, setup_parts, setup_text
 from alerts.views.events import LAST_EVENTS, dressed, source_label, uuid_or_none
 from core.errors import DomainError, NotFound
 from notifications.message import storable
+from notifications.models import Alarm
 
 # An integration's last events lie close before its last sign of life, which is noted once a minute.
 EVENT_SPAN = dt.timedelta(days=2)
@@ -47,7 +49,9 @@ def listed(request):
         .annotate(Count("pk"))
     )
     rows = list(rows)
+    alarms = _alarms(*rows)
     for row in rows:
+        row.alarm = alarms.get(row.pk)
         row.source_label = source_label(row.source)
         row.failed = failed.get(row.pk, 0)
     context = {
@@ -66,28 +70,34 @@ def one(request, uuid):
     """One door: its address, how to set the sender up, what came in last and what became of it."""
     rows = Integration.objects.select_related("service__team", "team")
     found = get_object_or_404(rows, uuid=uuid)
-    now = timezone.now()
+    failed = InboundEvent.objects.filter(integration=found, state__in=retries.IN_TROUBLE)
     context = {
         "section": "alerts",
         "tab": "integrations",
         "integration": found,
+        "alarm": _alarms(found).get(found.pk),
         "source_label": source_label(found.source),
         "address": address(found.source, NO_KEY),
-        "setup": setup_text(found.source, NO_KEY),
-        "old_key_works": bool(found.old_key_hash and found.old_key_until and found.old_key_until > now),
-        "events": [dressed(event) for event in _last_events(found)],
-        "errors": [
-            dressed(event)
-            for event in InboundEvent.objects.filter(integration=found, state__in=retries.IN_TROUBLE).order_by(
-                "-received_at"
-            )[:LAST_EVENTS]
-        ],
+        "setup": setup_parts(setup_text(found.source, NO_KEY)),
+        "old_key_works": old_key_works(found, now=timezone.now()),
+        "events": dressed(_last_events(found)),
+        "errors": dressed(failed.order_by("-received_at")[:LAST_EVENTS]),
+        "failed": failed.count(),
         "firing": Alert.objects.firing().filter(integration=found).count(),
         "rules": found.rules.filter(is_enabled=True),
+        "global_rules": Rule.objects.filter(integration=None, is_enabled=True).count(),
         "may_respond": may(request.user, "respond"),
         "may_configure": may(request.user, "configure"),
     }
     return render(request, "alerts/integration.html", context)
+
+
+def _alarms(*integrations):
+    """`{id: the Alarm}` of those whose sender is turned away, or whose topic of Amazon SNS cannot be confirmed."""
+    keys = {refusals.alarm_key(one.pk): one.pk for one in integrations}
+    for topic in Topic.objects.filter(integration__in=integrations):
+        keys[topics.alarm_key(topic)] = topic.integration_id
+    return {keys[alarm.key]: alarm for alarm in Alarm.objects.filter(key__in=keys, cleared_at=None)}
 
 
 def _last_events(found):

@@ -354,7 +354,7 @@ def _window_form(request, form, found, now):
             if wants_preview:
                 preview, times = _previewed(given, now)
             elif is_valid and found:
-                maintenance.edit(found.pk, **given, is_enabled=found.is_enabled, by=request.user, now=now)
+                maintenance.edit(found.pk, **given, by=request.user, now=now)
                 messages.success(request, "The window is saved. What it no longer holds is paged at once.")
                 return redirect("alerts:maintenance")
             elif is_valid:
@@ -396,10 +396,23 @@ def _previewed(given, now):
 @login_required
 @require_POST
 def maintenance_enable(request, uuid):
-    """Let a window count again, or hold nothing for the time being."""
+    """Let a window count again, or hold nothing for the time being. Asks before what it holds is paged."""
     _ask_responder(request)
     found = get_object_or_404(MaintenanceWindow, uuid=uuid)
     is_enabled = request.POST.get("enabled") == "yes"
+    by = maintenance.by_of(found)
+    if not is_enabled and "sure" not in request.POST and (count := _held_counts([by]).get(by)):
+        return _confirm(
+            request,
+            heading="Disable this maintenance?",
+            text=f"{found.name}. It holds nothing until it is enabled again.",
+            count=count,
+            button="Disable it",
+            action=reverse("alerts:maintenance-enable", args=[found.uuid]),
+            hidden={"enabled": "no", "sure": "yes"},
+            back=reverse("alerts:maintenance"),
+            kind="maintenance",
+        )
     try:
         maintenance.enable(found.pk, is_enabled=is_enabled, by=request.user, now=timezone.now())
     except DomainError as error:
@@ -453,12 +466,12 @@ def held_list(request):
             Q(title__icontains=words) | Q(service__name__icontains=words) | Q(held_why__icontains=words)
         )
     found = _page(request, rows.order_by("-held_at", "-last_at"))
-    _link_holds(found["page"])
+    link_holds(found["page"])
     context = _context(request, kind="held", chosen=chosen, kinds=KINDS, is_filtered=any(chosen.values()), **found)
     return render(request, "alerts/held.html", context)
 
 
-def _link_holds(alerts):
+def link_holds(alerts):
     """Give each alert the address of what holds it, where that has a page, and whether it can be let go by hand."""
     ids = {quiet.SILENCE: set(), quiet.MAINTENANCE: set()}
     for alert in alerts:
@@ -489,4 +502,4 @@ def release(request, pk):
         messages.error(request, error.message)
     else:
         messages.success(request, "The alert is let go: its incident opens within seconds.")
-    return redirect("alerts:held")
+    return redirect("alerts:alert", pk) if request.POST.get("then") == "alert" else redirect("alerts:held")

@@ -57,9 +57,15 @@ def since(context, at, style="ago"):
     )
 
 
+FORMS = {"time": "%H:%M:%S", "day": "%a %d %b, %H:%M %Z", "second": "%a %d %b, %H:%M:%S %Z"}
+
+
 @register.simple_tag(takes_context=True)
 def clock(context, at, form="time"):
-    """An absolute time in the reader's zone. `form` is `time` (03:37:12) or `day` (Mon 24 Nov, 09:00 CET)."""
+    """An absolute time in the reader's zone.
+
+    `form` is `time` (03:37:12), `day` (Mon 24 Nov, 09:00 CET) or `second` (Mon 24 Nov, 09:00:12 CET).
+    """
     if at is None:
         return ""
     local = at.astimezone(_zone(context))
@@ -67,7 +73,7 @@ def clock(context, at, form="time"):
         '<time datetime="{}" title="{}">{}</time>',
         at.astimezone(dt.UTC).isoformat(timespec="seconds"),
         f"{local:%a %d %b %Y, %H:%M:%S %Z}",
-        f"{local:%a %d %b, %H:%M %Z}" if form == "day" else f"{local:%H:%M:%S}",
+        f"{local:{FORMS[form]}}",
     )
 
 

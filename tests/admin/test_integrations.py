@@ -71,6 +71,31 @@ def test_after_a_new_key_the_old_one_works_for_a_day_more_or_until_it_is_stopped
     assert (saved.old_key_hash, saved.old_key_until) == ("", None)
 
 
+def test_a_third_key_does_not_turn_away_the_sender_that_still_uses_the_first(browser, said):
+    integration = factories.IntegrationFactory()
+    first = integration.key_hash
+    browser.post(do(integration, "new_key"))
+    page = browser.get(page_of(integration)).content.decode()
+    assert do(integration, "new_key") not in re.findall(r'href="([^"]+)"', page)
+    before = Integration.objects.get()
+    assert "Two keys of" in said(browser.post(do(integration, "new_key")))
+    after = Integration.objects.get()
+    assert (after.key_hash, after.old_key_hash) == (before.key_hash, first)
+
+
+def test_a_new_key_that_was_lost_is_replaced_and_the_one_in_use_works_on(browser, said):
+    integration = factories.IntegrationFactory()
+    first = integration.key_hash
+    assert "nothing to keep" in said(browser.post(do(integration, "replace_key")))
+    browser.post(do(integration, "new_key"))
+    lost = Integration.objects.get()
+    Integration.objects.update(old_key_until=timezone.now() + dt.timedelta(minutes=1))
+    key = re.findall(r"Key: <code[^>]*>([^<]+)<", said(browser.post(do(integration, "replace_key"))))[-1]
+    saved = Integration.objects.get()
+    assert saved.key_hash == digest(key) != lost.key_hash
+    assert saved.old_key_hash == first and saved.old_key_until > timezone.now() + dt.timedelta(hours=23)
+
+
 def test_a_new_key_replaces_the_old_one(browser, said):
     integration = factories.IntegrationFactory()
     url = do(integration, "new_key_at_once")

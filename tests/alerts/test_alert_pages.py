@@ -1,10 +1,17 @@
 """The pages of alerts and integrations: what is wrong, what was decided and why, and what to do about a failure."""
 
+import datetime as dt
+import json
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
-from alerts import ingest
-from alerts.models import Alert, InboundEvent
+from alerts import ingest, refusals, silences
+from alerts.models import Alert, InboundEvent, source_choices
+from alerts.setup import NO_KEY, setup_parts, setup_text
+from alerts.views.events import SHOWN_BODY
+from notifications import alarms
 from tests import factories
 
 State = InboundEvent.State
@@ -161,3 +168,95 @@ def test_strangers_sign_in_first(client, decided):
     for url in ("/alerts", f"/alerts/{alert.pk}", "/integrations", f"/integrations/{integration.uuid}"):
         answer = client.get(url)
         assert answer.status_code == 302 and answer.url.startswith(reverse("login"))
+
+
+def test_the_page_says_how_many_events_failed_also_when_it_shows_only_the_last(browser, decided):
+    integration, _ = decided
+    for _ in range(31):
+        an_event(integration, state=State.POISON, error="KeyError", attempts=8, due_at=None)
+    page = browser.get(f"/integrations/{integration.uuid}").content.decode()
+    assert "31 events of it could not be decided" in page and "the last 30 of 31" in page
+    assert page.count("Try again<") == 30
+
+
+def test_the_page_of_a_door_says_that_its_sender_is_turned_away(browser, decided):
+    integration, _ = decided
+    alarm = refusals.alarm_key(integration.pk)
+    alarms.raise_alarm(alarm, "Its alerts reach nobody. The signature is wrong.", now=factories.NOW)
+    assert "The signature is wrong" in browser.get(f"/integrations/{integration.uuid}").content.decode()
+    assert "Turned away" in browser.get("/integrations").content.decode()
+    alarms.clear_alarm(alarm, now=factories.NOW)
+    assert "The signature is wrong" not in browser.get(f"/integrations/{integration.uuid}").content.decode()
+    assert "Turned away" not in browser.get("/integrations").content.decode()
+
+
+@pytest.mark.parametrize("spelt", [str.lower, str.upper])
+def test_a_key_in_the_body_of_an_event_is_shown_to_nobody(observer, service, spelt):
+    integration = factories.IntegrationFactory(source="pagerduty", service=service, last_event_at=factories.NOW)
+    key, trace = spelt(integration.key), "0123456789abcdef" * 2
+    payload = f'{{"summary": "Disk full", "source": "{trace}", "severity": "critical"}}'
+    body = f'{{"event_action": "trigger", "dedup_key": "disk", "payload": {payload}, "routing_key": "'
+    across = " " * (SHOWN_BODY - 20 - len(body))  # the end of what is shown cuts the key
+    for padding in (across, ""):
+        event = an_event(integration, f'{padding}{body}{key}"}}'.encode())
+        ingest.decide_ids([event.pk], now=factories.NOW)
+    for url in (f"/integrations/{integration.uuid}", f"/alerts/{Alert.objects.get().pk}"):
+        page = observer.get(url).content.decode()
+        assert key[:16] not in page and f"(key …{key[-4:]})" in page, "whoever may read may not send"
+        assert trace in page, "what is no key stays"
+
+
+def test_the_routing_key_of_a_service_in_the_body_is_hidden_too(observer, service):
+    integration = factories.IntegrationFactory(service=service, last_event_at=factories.NOW)
+    an_event(integration, f'{{"title": "Disk full", "service": "{service.routing_key}"}}'.encode())
+    assert service.routing_key not in observer.get(f"/integrations/{integration.uuid}").content.decode()
+
+
+def test_a_request_with_a_thousand_alerts_does_not_make_the_page_endless(browser, decided):
+    integration, alert = decided
+    result = [{"alert_id": str(alert.pk), "incident": None, "outcome": "repeat", "reasons": []}] * 1000
+    an_event(integration, state=State.DECIDED, due_at=None, result=result)
+    page = browser.get(f"/integrations/{integration.uuid}").content.decode()
+    assert page.count("Repeat") == 20 and "And 980 more" in page
+
+
+def test_the_page_of_a_held_alert_leads_to_what_holds_it_and_lets_it_go(browser, alice, service):
+    now = timezone.now()
+    span = {"starts_at": now, "ends_at": now + dt.timedelta(hours=1), "by": alice, "now": now}
+    silence = silences.create(condition='env = "staging"', reason="Disk work", **span)
+    held_by = {"held_by": silences.by_of(silence), "held_why": "Silence by Alice: Disk work", "held_at": now}
+    alert = factories.AlertFactory(service=service, **held_by)
+    page = browser.get(f"/alerts/{alert.pk}").content.decode()
+    assert f"/silences/{silence.uuid}" in page and "Page now" in page
+    answer = browser.post(f"/held/{alert.pk}/release", {"then": "alert"}, follow=True)
+    assert answer.request["PATH_INFO"] == f"/alerts/{alert.pk}" and "let go" in answer.content.decode()
+
+
+def test_an_observer_cannot_let_a_held_alert_go(observer, service):
+    alert = factories.AlertFactory(service=service, held_by="silence:1", held_why="Quiet", held_at=factories.NOW)
+    page = observer.get(f"/alerts/{alert.pk}").content.decode()
+    assert "Page now" not in page and "Silence alerts like this" not in page
+    assert observer.post(f"/held/{alert.pk}/release").status_code == 403
+
+
+def test_the_alerts_of_an_incident_lead_to_their_decisions(browser, decided):
+    _, alert = decided
+    assert f'href="/alerts/{alert.pk}"' in browser.get(f"/incidents/{alert.incident_id}/alerts").content.decode()
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in source_choices()])
+def test_the_steps_of_every_source_lose_nothing_when_they_are_split(kind):
+    text = setup_text(kind, NO_KEY)
+    parts = setup_parts(text)
+    assert "".join("".join(part.split()) for part, _ in parts) == "".join(text.split())
+    assert any(is_copied and NO_KEY in part for part, is_copied in parts) or kind == "email"
+
+
+def test_what_is_to_be_copied_is_one_block():
+    def copied(kind, beginning):
+        return [part for part, yes in setup_parts(setup_text(kind, NO_KEY)) if yes and part.startswith(beginning)]
+
+    payload, headers = copied("datadog", "{")
+    assert "alert_id" in json.loads(payload) and "Authorization" in json.loads(headers)
+    (script,) = copied("zabbix", "try {")
+    assert script.rstrip().endswith("}") and "delete params.url" in script, "its empty lines do not end it"

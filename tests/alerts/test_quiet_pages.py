@@ -290,7 +290,7 @@ def test_changing_disabling_and_ending_maintenance(signed_in, service, window):
     signed_in.post(f"/maintenance/{window.uuid}", planned(service, name="Network", repeats="FREQ=DAILY"))
     window.refresh_from_db()
     assert (window.name, window.rrule) == ("Network", "FREQ=DAILY")
-    signed_in.post(f"/maintenance/{window.uuid}/enable", {"enabled": "no"})
+    signed_in.post(f"/maintenance/{window.uuid}/enable", {"enabled": "no", "sure": "yes"})
     window.refresh_from_db()
     assert not window.is_enabled and "Disabled" in words(signed_in.get("/maintenance"))
     signed_in.post(f"/maintenance/{window.uuid}/enable", {"enabled": "yes"})
@@ -303,6 +303,17 @@ def test_changing_disabling_and_ending_maintenance(signed_in, service, window):
 
 
 # --- what is held -------------------------------------------------------------------------------------------------
+
+
+def test_disabling_a_window_that_holds_something_asks_first(signed_in, window):
+    url = f"/maintenance/{window.uuid}/enable"
+    factories.AlertFactory(held_by=maintenance.by_of(window), held_why="Maintenance", held_at=timezone.now())
+    asked = signed_in.post(url, {"enabled": "no"})
+    assert "It holds 1 firing alert" in words(asked) and "Disable it" in words(asked)
+    assert MaintenanceWindow.objects.get().is_enabled, "nobody was paged by one tap"
+    sure = dict(re.findall(r'type="hidden" name="(enabled|sure)" value="(\w+)"', asked.content.decode()))
+    signed_in.post(url, sure)
+    assert not MaintenanceWindow.objects.get().is_enabled
 
 
 def test_what_is_held_says_by_what_and_leads_there(signed_in, silence, window):

@@ -328,7 +328,7 @@ def test_no_page_needs_inline_scripts_or_foreign_addresses(incident, signed_in):
 
 
 @pytest.mark.parametrize(
-    "name", ["watchbill.css", "oncall.css", "live.js", "link.js", "times.js", "morph.js", "oncall.js"]
+    "name", ["watchbill.css", "oncall.css", "live.js", "link.js", "times.js", "morph.js", "copy.js"]
 )
 def test_scripts_and_styles_name_no_foreign_address(name):
     folder = project.BASE_DIR / "static" / name.rpartition(".")[2]
