@@ -7,6 +7,8 @@ import hashlib
 import re
 import time
 
+from django.db import transaction
+
 from accounts.models import ApiKey, User
 from accounts.permissions import allows
 from alerts.models import Integration, new_key
@@ -69,15 +71,19 @@ def old_key_works(integration, *, now):
     return bool(integration.old_key_hash and integration.old_key_until and integration.old_key_until > now)
 
 
-def replace_key(integration, *, now, overlap):
-    """Give it a new key in place of the newest, which nobody has, and return its text. The caller saves.
+def replace_key(pk, *, now, overlap):
+    """Give the integration a new key in place of the newest, which nobody has: `(integration, text of the key)`.
 
     The key before that works for the timedelta `overlap` more. Raises DomainError when there is none.
     """
-    if not old_key_works(integration, now=now):
-        raise DomainError("No older key works, so there is nothing to keep. Issue a new key instead.", code="one_key")
-    integration.old_key_until = now + overlap
-    return issue_key(integration)
+    with transaction.atomic():
+        integration = _locked(pk)
+        if not old_key_works(integration, now=now):
+            raise DomainError(
+                "No older key works, so there is nothing to keep. Issue a new key instead.", code="one_key"
+            )
+        integration.old_key_until = now + overlap
+        return integration, _issue_and_save(integration)
 
 
 def issue_key(integration):
@@ -88,21 +94,34 @@ def issue_key(integration):
     return text
 
 
-def rotate_key(integration, *, now, overlap):
-    """Give it a new key and return its text; the old one works for the timedelta `overlap` more. The caller saves.
+def rotate_key(pk, *, now, overlap):
+    """Give it a new key; the old one works for the timedelta `overlap` more: `(integration, text of the key)`.
 
     Raises DomainError when an older one still works, because its sender would be turned away without a word.
     """
-    old = integration.key_hash
-    if overlap and old_key_works(integration, now=now):
-        raise DomainError(
-            f"Two keys of {integration.name} work already, the older one until "
-            f"{integration.old_key_until.astimezone(dt.UTC):%d %b, %H:%M} UTC. Another new key would stop it at once. "
-            "If nothing uses it any more, stop the old key first. If nobody has the newest key, replace that one.",
-            code="two_keys_work",
-        )
+    with transaction.atomic():
+        integration = _locked(pk)
+        if overlap and old_key_works(integration, now=now):
+            raise DomainError(
+                f"Two keys of {integration.name} work already, the older one until "
+                f"{integration.old_key_until.astimezone(dt.UTC):%d %b, %H:%M} UTC. Another new key would stop it at "
+                "once. If nothing uses it any more, stop the old key first. If nobody has the newest key, replace "
+                "that one.",
+                code="two_keys_work",
+            )
+        old = (integration.key_hash, now + overlap) if overlap else ("", None)
+        integration.old_key_hash, integration.old_key_until = old
+        return integration, _issue_and_save(integration)
+
+
+def _locked(pk):
+    """Of two who ask for a new key at once, the second sees what the first was given."""
+    return Integration.objects.select_for_update().get(pk=pk)
+
+
+def _issue_and_save(integration):
     text = issue_key(integration)
-    integration.old_key_hash, integration.old_key_until = (old, now + overlap) if overlap else ("", None)
+    integration.save(update_fields=["key_hash", "key_last4", "old_key_hash", "old_key_until"])
     return text
 
 

@@ -6,6 +6,26 @@ from alerts.models import Rule
 from core.zones import zone_or_none
 from notifications import alarms
 
+# What people set.
+CONFIGURED = (
+    "name",
+    "integration",
+    "position",
+    "is_enabled",
+    "condition",
+    "days",
+    "starts_at",
+    "ends_at",
+    "time_zone",
+    "action",
+    "service",
+    "policy",
+    "severity",
+    "priority",
+    "title",
+    "pages_nobody",
+    "goes_on",
+)
 # What a rule can do beside its action.
 EFFECTS = ("service", "policy", "severity", "priority", "title", "pages_nobody")
 

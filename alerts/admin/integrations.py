@@ -248,7 +248,7 @@ class IntegrationAdmin(Admin):
         confirm="Give the sender the new key within 24 hours. Until then both work.",
     )
     def new_key(self, request, obj):
-        return self._issued(request, obj, rotate_key(obj, now=timezone.now(), overlap=KEY_OVERLAP))
+        return self._issued(request, *rotate_key(obj.pk, now=timezone.now(), overlap=KEY_OVERLAP))
 
     @button(
         "Replace the newest key",
@@ -256,17 +256,16 @@ class IntegrationAdmin(Admin):
         "more.",
     )
     def replace_key(self, request, obj):
-        return self._issued(request, obj, replace_key(obj, now=timezone.now(), overlap=KEY_OVERLAP))
+        return self._issued(request, *replace_key(obj.pk, now=timezone.now(), overlap=KEY_OVERLAP))
 
     @button(
         "New key at once",
         confirm="The old key stops working within seconds. Give the sender the new one, or its alerts are refused.",
     )
     def new_key_at_once(self, request, obj):
-        return self._issued(request, obj, rotate_key(obj, now=timezone.now(), overlap=None))
+        return self._issued(request, *rotate_key(obj.pk, now=timezone.now(), overlap=None))
 
     def _issued(self, request, obj, key):
-        obj.save(update_fields=["key_hash", "key_last4", "old_key_hash", "old_key_until"])
         self.show_key(request, obj, key)
         return f"{obj.name} has a new key."
 

@@ -52,25 +52,7 @@ class RuleForm(forms.ModelForm):
 
     class Meta:
         model = Rule
-        fields = (
-            "name",
-            "integration",
-            "position",
-            "is_enabled",
-            "condition",
-            "days",
-            "starts_at",
-            "ends_at",
-            "time_zone",
-            "action",
-            "service",
-            "policy",
-            "severity",
-            "priority",
-            "title",
-            "pages_nobody",
-            "goes_on",
-        )
+        fields = rules.CONFIGURED
         widgets = {"condition": lines_widget(4), "starts_at": time_widget(), "ends_at": time_widget()}
 
     def __init__(self, *args, **kwargs):

@@ -206,10 +206,8 @@ class IntegrationViewSet(ConfigureViewSet):
         """Issue a new key; the old one works for a while longer, or stops at once."""
         shape = RotateShape(data=request.data)
         shape.is_valid(raise_exception=True)
-        integration = self.get_object()
         overlap = dt.timedelta(seconds=shape.validated_data["overlap_seconds"])
-        self.issued = rotate_key(integration, now=timezone.now(), overlap=overlap)
-        integration.save(update_fields=["key_hash", "key_last4", "old_key_hash", "old_key_until"])
+        integration, self.issued = rotate_key(self.get_object().pk, now=timezone.now(), overlap=overlap)
         return Response(self.get_serializer(integration).data)
 
     def finalize_response(self, request, response, *args, **kwargs):
@@ -236,29 +234,10 @@ class RuleShape(Shape):
 
     class Meta:
         model = Rule
-        fields = [
-            "id",
-            "name",
-            "integration",
-            "position",
-            "is_enabled",
-            "condition",
-            "days",
-            "starts_at",
-            "ends_at",
-            "time_zone",
-            "action",
-            "service",
-            "policy",
-            "severity",
-            "priority",
-            "title",
-            "pages_nobody",
-            "goes_on",
-        ]
+        fields = ["id", *rules.CONFIGURED]
 
     def validate(self, fields):
-        kept = {name: getattr(self.instance, name) for name in self.Meta.fields[1:]} if self.instance else {}
+        kept = {name: getattr(self.instance, name) for name in rules.CONFIGURED} if self.instance else {}
         if found := rules.problems(Rule(**{**kept, **fields})):
             raise serializers.ValidationError({name or "non_field_errors": text for name, text in found.items()})
         return fields
