@@ -28,7 +28,7 @@ from alerts.keys import Keyring, Target, digest
 from alerts.line import UNREACHABLE, Line
 from alerts.models import InboundEvent, Integration, dialects, sources
 from alerts.pacing import Paces
-from alerts.refusals import Refusals
+from alerts.refusals import Refusals, Unreadable
 from alerts.sources.base import BadEvent, Source, read_json
 from alerts.sources.generic import Generic
 
@@ -158,7 +158,7 @@ class Desk:
         self.keys = Keyring(self.reader.fetch)
         self.watcher = Watcher(self.reader, loop)
         self.collector = Collector(self.writer, decider, self.touch_integrations)
-        self.refusals = Refusals()
+        self.refusals, self.unreadable = Refusals(), Unreadable()
         self.paces = Paces(self.reader.fetch)
         self._touched = {}
         self._tasks = set()
@@ -167,6 +167,7 @@ class Desk:
     async def close(self):
         await self.collector.close()
         await self.refusals.close()
+        await self.unreadable.close()
         await self.writer.close()
         await self.reader.close()
 
@@ -252,7 +253,8 @@ class Door:
         """
         try:
             events = source.parse(body, headers, target.options)
-        except BadEvent:
+        except BadEvent as bad:
+            self._keep_unreadable(target, source, body, headers, bad)
             raise
         except Exception:  # a mistake of ours in a source must not lose the event: keep it raw, deciding shows it
             logger.exception("The source %s could not read a request through %s.", source.kind, target.scope)
@@ -263,6 +265,7 @@ class Door:
         events = [with_key(event, generated_key, index) for index, event in enumerate(events)]
         now = datetime.now(UTC)
         desk = self._desk()
+        desk.unreadable.admitted(target.integration_id)
         desk.collector.check_room(target.scope)
         row = Row(
             id=event_id,
@@ -283,6 +286,18 @@ class Door:
         is_new = await desk.collector.put(row)
         result = await desk.watcher.result(event_id, wait) if wait else None
         return Accepted(event_id, events, is_new, result)
+
+    def _keep_unreadable(self, target, source, body, headers, bad):
+        self._desk().unreadable.keep(
+            target.integration_id,
+            str(bad)[:500].replace("\0", ""),
+            now=datetime.now(UTC),
+            source=source.kind,
+            scope=target.scope,
+            service_id=target.service_id,
+            body=body,
+            headers=_kept_headers(source, headers).obj,
+        )
 
     def _try_later(self, source, error):
         """The answer when nothing was stored. Logged at most once a second: during an outage every request gets it."""

@@ -66,7 +66,7 @@ def test_mistakes_of_version_1_name_its_fields(server, integration, service):
         reply = server.post(V1, body)
         assert (reply.status, reply.json["status"]) == (400, "invalid event")
         assert word in reply.json["errors"][0]
-    assert not InboundEvent.objects.exists()
+    assert not InboundEvent.objects.exclude(state="poison").exists()
 
 
 def test_an_overloaded_version_1_answers_403_and_version_2_429(server, integration, settings):

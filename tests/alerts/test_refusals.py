@@ -7,6 +7,7 @@ import json
 import pytest
 
 from alerts.models import InboundEvent
+from alerts.refusals import KEPT_AN_HOUR
 from notifications.models import Alarm
 from tests import factories
 from tests.alerts.test_door import Server, waits_for
@@ -76,3 +77,35 @@ def test_grafana_signs_in_the_header_that_the_integration_names(server, service,
     assert server.post(address, BODY, {header: signature("another")}).status == 401
     assert server.post(address, BODY, {"X-Other": signature()}).status == 401
     assert server.post(address, BODY, {header: signature()}).status < 300
+
+
+# --- what cannot be read ------------------------------------------------------------------------------------------
+
+
+def unreadable():
+    return Alarm.objects.filter(cleared_at=None, key__startswith="unreadable:")
+
+
+def test_what_cannot_be_read_is_kept_and_said_to_the_admins_until_something_can(server, service):
+    integration = factories.IntegrationFactory(service=service, name="Monitor")
+    address = f"/in/generic/{integration.key}"
+    for body in (b"{oops", json.dumps({"severity": "high"}).encode()):
+        assert server.post(address, body).status == 400
+    assert waits_for(lambda: InboundEvent.objects.count() == 2 and unreadable().exists())
+    rows = {bytes(row.body): row for row in InboundEvent.objects.all()}
+    row = rows[b'{"severity": "high"}']
+    assert (row.state, row.integration, row.due_at, row.source) == ("poison", integration, None, "generic")
+    assert "A trigger needs a title" in row.error
+    alarm = unreadable().get()
+    assert (alarm.key, alarm.count) == (f"unreadable:{integration.pk}", 1)
+    assert "“Monitor” was sent what it cannot read as an event" in alarm.text
+    assert server.post(address, BODY).status == 202
+    assert waits_for(lambda: not unreadable().exists())
+
+
+def test_a_sender_that_is_set_up_wrongly_does_not_fill_the_database(db, service):
+    integration = factories.IntegrationFactory(service=service)
+    with Server() as server:
+        for _ in range(KEPT_AN_HOUR + 5):
+            assert server.post(f"/in/generic/{integration.key}", b"[]").status == 400
+    assert InboundEvent.objects.count() == KEPT_AN_HOUR
