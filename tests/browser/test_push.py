@@ -57,7 +57,7 @@ def push_to(page, data):
     seen = []
     tools.on("ServiceWorker.workerRegistrationUpdated", lambda event: seen.extend(event["registrations"]))
     tools.send("ServiceWorker.enable")
-    wait_until(lambda: page.wait_for_timeout(50) or seen, 10, "the service worker is registered")
+    wait_until(lambda: page.wait_for_timeout(50) or seen, 30, "the service worker is registered")
     origin = "/".join(page.url.split("/")[:3])
     values = {"origin": origin, "registrationId": seen[0]["registrationId"], "data": data}
     tools.send("ServiceWorker.deliverPushMessage", values)
@@ -96,19 +96,19 @@ def bytes_of(row):
 
 def test_a_page_is_shown_and_the_browser_says_so(page, row):
     push_to(page, bytes_of(row))
-    wait_until(lambda: shown(page), 10, "a notification is shown")
+    wait_until(lambda: shown(page), 30, "a notification is shown")
     (got,) = shown(page)
     assert got["title"].endswith("Checkout is down")
     assert got["tag"] == row.topic.replace(":", "-")
     assert [one["title"] for one in got["actions"]] == ["Acknowledge", "Open"]
     assert got["requireInteraction"]
     is_delivered = Notification.objects.filter(pk=row.pk, state="delivered").exists
-    wait_until(is_delivered, 10, "the browser reports it")
+    wait_until(is_delivered, 30, "the browser reports it")
 
 
 def test_the_button_of_a_notification_acknowledges_and_says_what_came_of_it(page, row, alice):
     push_to(page, bytes_of(row))
-    wait_until(lambda: shown(page), 10, "a notification is shown")
+    wait_until(lambda: shown(page), 30, "a notification is shown")
     (data,) = [one["data"] for one in shown(page)]
     (worker,) = page.context.service_workers
     worker.evaluate("(data) => answer(data, data.actions[0])", data)
@@ -124,7 +124,7 @@ def test_the_button_of_a_notification_acknowledges_and_says_what_came_of_it(page
 
 def test_a_push_that_cannot_be_read_still_shows_something(page):
     push_to(page, "not JSON")
-    wait_until(lambda: shown(page), 10, "a notification is shown")
+    wait_until(lambda: shown(page), 30, "a notification is shown")
     assert "could not be read" in shown(page)[0]["title"]
 
 
