@@ -80,6 +80,7 @@ class Outcome:
     held: quiet.Hold | None = None
     policy: str = ""
     calls: list = dataclasses.field(default_factory=list)
+    later: list = dataclasses.field(default_factory=list)  # the calls once nothing holds it, if it still fires
 
     @property
     def decisions(self):
@@ -273,6 +274,9 @@ class _Stage:
         found.held = self._hold(destination, found)
         if found.held:
             found.happens = "Held: the alert is kept and calls nobody, until nothing holds it any more."
+            if destination.pages:
+                until = found.held.until or self._at
+                found.policy, found.later = self._calls_of(destination, found, at=until)
             return
         self._place(destination, found)
         if not destination.pages:
@@ -348,15 +352,19 @@ class _Stage:
     def _call(self, destination, found):
         if found.happens.startswith("It joins"):
             return
+        found.policy, found.calls = self._calls_of(destination, found, at=self._at)
+
+    def _calls_of(self, destination, found, *, at):
+        """`(name of the policy, calls)` of a new incident at that time."""
         service, policy_id = destination.service, destination.policy_id
-        place = (policy_id or f"service:{service.pk}", found.priority)
+        place = (policy_id or f"service:{service.pk}", found.priority, at)
         if place not in self._called:
             policy = chain.copies({policy_id}).get(policy_id) if policy_id else None
             if policy_id and policy is None:
                 found.reasons.append("The policy of the rule no longer exists, so that of the service counts.")
             policy = policy or copies_for([service])[service.pk]
-            self._called[place] = (policy.get("name", ""), calls(policy, urgency_of(found.priority), at=self._at))
-        found.policy, found.calls = self._called[place]
+            self._called[place] = (policy.get("name", ""), calls(policy, urgency_of(found.priority), at=at))
+        return self._called[place]
 
 
 def calls(policy, urgency, *, at):

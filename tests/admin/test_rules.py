@@ -224,6 +224,14 @@ def test_the_time_is_chosen_in_the_zone_of_the_site(browser, called):
     assert "<strong>yes</strong>" in page
 
 
+def test_of_what_is_held_the_page_says_who_is_called_when_it_ends(browser, called):
+    factories.RuleFactory(name="Quiet nights", action="suppress")
+    page = rehearse(browser, integration=called.pk, body=PAYLOAD)
+    assert "Rule “Quiet nights” suppresses it" in page
+    assert "if it still fires when nothing holds it" in page
+    assert "Bob" in page
+
+
 def test_a_mistake_of_the_sender_is_shown_as_the_sender_gets_it(browser, called):
     page = rehearse(browser, integration=called.pk, body='{"labels": {}}')
     assert "cannot make an event of it" in page

@@ -296,6 +296,15 @@ def test_all_levels_are_shown_with_channels_and_the_people_of_that_time(service,
     assert any("Eve has no verified contact method" in reason for call in one.calls[2:] for reason in call.reasons)
 
 
+def test_of_what_is_held_it_says_who_would_be_paged_when_the_hold_ends(integration, alice, now):
+    silence = factories.SilenceFactory(condition='env = "prod"')
+    (one,) = rehearse(integration, body(), {}, at=now).outcomes
+    assert (one.calls, one.held.until) == ([], silence.ends_at)
+    first = one.later[0]
+    assert ([person.name for person in first.people], first.at) == ([alice.name], silence.ends_at)
+    assert one.policy == integration.service.policy.name
+
+
 def test_a_service_without_a_policy_says_loudly_that_nobody_is_called(now, db):
     integration = factories.IntegrationFactory(service=factories.ServiceFactory(policy=None))
     (one,) = rehearse(integration, body(), {}, at=now).outcomes
