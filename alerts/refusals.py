@@ -35,7 +35,7 @@ class Refusals:
         self._said = {}
         self._open = set()  # integrations with an alarm, as far as we know
         self._looked_at = -LOOK_SECONDS
-        self._tasks = set()
+        self._last = None
 
     def refused(self, integration_id, reason, *, now):
         """A request of this integration was turned away for `reason`, a sentence."""
@@ -57,12 +57,18 @@ class Refusals:
 
     async def close(self):
         """Wait for what is being written."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._last is not None:
+            await asyncio.wait({self._last})
 
     def _start(self, function, *arguments):
-        task = asyncio.create_task(asyncio.to_thread(_quietly, function, *arguments))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        # One after the other: an alarm that ends at once must not end before it is raised.
+        self._last = asyncio.create_task(self._run(self._last, function, *arguments))
+
+    @staticmethod
+    async def _run(before, function, *arguments):
+        if before is not None:
+            await asyncio.wait({before})
+        await asyncio.to_thread(_quietly, function, *arguments)
 
     def _look(self):
         keys = Alarm.objects.filter(key__startswith=self.prefix, cleared_at=None).values_list("key", flat=True)

@@ -155,7 +155,7 @@ def _given_up_events():
     count = InboundEvent.objects.filter(state=InboundEvent.State.POISON).count()
     if count:
         url = reverse("admin:alerts_inboundevent_changelist") + f"?state__exact={InboundEvent.State.POISON}"
-        yield Matter(f"Events that were accepted and given up: {count}. Nobody was paged for them.", url)
+        yield Matter(f"Events that could not be read or decided: {count}. Nobody was paged for them.", url)
 
 
 def _services_without_policy():

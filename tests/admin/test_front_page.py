@@ -112,7 +112,7 @@ def test_alarms_and_given_up_events_are_told_and_counted_in_the_menu(all_well, s
     InboundEvent.objects.create(source="generic", scope="x", body=b"{}", state=InboundEvent.State.POISON)
     assert told() == [
         "The mail server is down.",
-        "Events that were accepted and given up: 1. Nobody was paged for them.",
+        "Events that could not be read or decided: 1. Nobody was paged for them.",
     ]
     badges = {item["title"]: item.get("badge") for group in admin_menu.navigation(None) for item in group["items"]}
     assert (badges["Alarms"], badges["Inbound events"], badges["Users"]) == ("1", "1", None)

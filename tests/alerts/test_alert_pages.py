@@ -135,7 +135,7 @@ def test_what_failed_is_listed_and_tried_again(browser, decided):
     broken = an_event(integration, state=State.POISON, error="KeyError: 'title'", attempts=8, due_at=None)
     url = f"/integrations/{integration.uuid}"
     page = browser.get(url).content.decode()
-    assert "could not be decided" in page and "KeyError" in page and "Try again" in page
+    assert "could not be read or decided" in page and "KeyError" in page and "Try again" in page
     assert "1 failed" in browser.get("/integrations").content.decode()
     answer = browser.post(f"{url}/retry", {"event": broken.pk}, follow=True)
     assert "tried again" in answer.content.decode()
@@ -175,7 +175,7 @@ def test_the_page_says_how_many_events_failed_also_when_it_shows_only_the_last(b
     for _ in range(31):
         an_event(integration, state=State.POISON, error="KeyError", attempts=8, due_at=None)
     page = browser.get(f"/integrations/{integration.uuid}").content.decode()
-    assert "31 events of it could not be decided" in page and "the last 30 of 31" in page
+    assert "31 events of it could not be read or decided" in page and "the last 30 of 31" in page
     assert page.count("Try again<") == 30
 
 

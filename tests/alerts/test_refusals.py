@@ -109,3 +109,11 @@ def test_a_sender_that_is_set_up_wrongly_does_not_fill_the_database(db, service)
         for _ in range(KEPT_AN_HOUR + 5):
             assert server.post(f"/in/generic/{integration.key}", b"[]").status == 400
     assert InboundEvent.objects.count() == KEPT_AN_HOUR
+
+
+def test_what_is_mended_at_once_leaves_no_alarm(db, service):
+    integration = factories.IntegrationFactory(service=service)
+    with Server() as server:
+        assert server.post(f"/in/generic/{integration.key}", b"[]").status == 400
+        assert server.post(f"/in/generic/{integration.key}", BODY).status == 202
+    assert Alarm.objects.get(key=f"unreadable:{integration.pk}").cleared_at
