@@ -232,12 +232,7 @@ def silence_extend(request, uuid):
     """Let it end an hour later."""
     _ask_responder(request)
     found = get_object_or_404(Silence, uuid=uuid)
-    try:
-        silences.extend(found.pk, seconds=int(EXTENDED.total_seconds()), by=request.user, now=timezone.now())
-    except DomainError as error:
-        messages.error(request, error.message)
-    else:
-        messages.success(request, "The silence ends an hour later.")
+    _do(request, "The silence ends an hour later.", silences.extend, found.pk, seconds=int(EXTENDED.total_seconds()))
     return redirect("alerts:silences")
 
 
@@ -248,12 +243,7 @@ def silence_end(request, uuid):
     _ask_responder(request)
     found = get_object_or_404(Silence, uuid=uuid)
     if request.method == "POST":
-        try:
-            silences.expire(found.pk, by=request.user, now=timezone.now())
-        except DomainError as error:
-            messages.error(request, error.message)
-        else:
-            messages.success(request, "The silence is over. What it held and still fires is paged now.")
+        _do(request, "The silence is over. What it held and still fires is paged now.", silences.expire, found.pk)
         return redirect("alerts:silences")
     return _confirm(
         request,
@@ -264,6 +254,16 @@ def silence_end(request, uuid):
         back=reverse("alerts:silences"),
         kind="silences",
     )
+
+
+def _do(request, done, verb, pk, **values):
+    """Let the person do this to one row, and say what came of it."""
+    try:
+        verb(pk, by=request.user, now=timezone.now(), **values)
+    except DomainError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, done)
 
 
 def _confirm(request, **context):
@@ -413,13 +413,8 @@ def maintenance_enable(request, uuid):
             back=reverse("alerts:maintenance"),
             kind="maintenance",
         )
-    try:
-        maintenance.enable(found.pk, is_enabled=is_enabled, by=request.user, now=timezone.now())
-    except DomainError as error:
-        messages.error(request, error.message)
-    else:
-        said = "counts again" if is_enabled else "holds nothing for now, and what it held is paged"
-        messages.success(request, f"{found.name} {said}.")
+    said = "counts again" if is_enabled else "holds nothing for now, and what it held is paged"
+    _do(request, f"{found.name} {said}.", maintenance.enable, found.pk, is_enabled=is_enabled)
     return redirect("alerts:maintenance")
 
 
@@ -430,12 +425,7 @@ def maintenance_end(request, uuid):
     _ask_responder(request)
     found = get_object_or_404(MaintenanceWindow, uuid=uuid)
     if request.method == "POST":
-        try:
-            maintenance.end(found.pk, by=request.user, now=timezone.now())
-        except DomainError as error:
-            messages.error(request, error.message)
-        else:
-            messages.success(request, "The window is over. What it held and still fires is paged now.")
+        _do(request, "The window is over. What it held and still fires is paged now.", maintenance.end, found.pk)
         return redirect("alerts:maintenance")
     again = " It will not be open again." if found.rrule else ""
     return _confirm(
@@ -496,10 +486,5 @@ def link_holds(alerts):
 def release(request, pk):
     """Page for one held alert now, whatever holds it."""
     _ask_responder(request)
-    try:
-        quiet.release(pk, by=request.user, now=timezone.now())
-    except DomainError as error:
-        messages.error(request, error.message)
-    else:
-        messages.success(request, "The alert is let go: its incident opens within seconds.")
+    _do(request, "The alert is let go: its incident opens within seconds.", quiet.release, pk)
     return redirect("alerts:alert", pk) if request.POST.get("then") == "alert" else redirect("alerts:held")
