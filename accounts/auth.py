@@ -1,15 +1,16 @@
-"""API keys, and what a role allows at the API's edge."""
+"""Who a request comes from: API keys, sessions, and what a role allows at the API's edge."""
 
 import datetime as dt
 import hashlib
 import hmac
 import secrets
 
+from django.contrib.auth.backends import ModelBackend
 from django.utils import timezone
-from rest_framework import authentication, exceptions, permissions
+from rest_framework import authentication, exceptions, filters, permissions
 
 from accounts.models import ApiKey, new_prefix
-from accounts.permissions import may
+from accounts.permissions import may, may_somewhere, visible
 
 
 def issue_key(user, *, name, scope=ApiKey.Scope.WRITE, expires_at=None):
@@ -62,7 +63,7 @@ class ApiKeyAuthentication(authentication.BaseAuthentication):
             )
         if key.last_used_at is None or now - key.last_used_at > dt.timedelta(minutes=1):
             ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
-        return key.user, key
+        return key.user.remember_access(), key
 
     def authenticate_header(self, request):
         return "Bearer"
@@ -81,6 +82,27 @@ class RolePermission(permissions.BasePermission):
             scope = request.auth.scope
             if scope == ApiKey.Scope.ALERTS or (scope == ApiKey.Scope.READ and not is_read):
                 return False
-        if is_read:
-            return True
-        return may(request.user, getattr(view, "change_verb", "respond"))
+        # Reading is asked too: a key of a team, or a person without any role, may read nothing elsewhere.
+        return may_somewhere(request.user, "read" if is_read else getattr(view, "change_verb", "respond"))
+
+    def has_object_permission(self, request, view, obj):
+        is_read = request.method in permissions.SAFE_METHODS
+        return may(request.user, "read" if is_read else getattr(view, "change_verb", "respond"), obj)
+
+
+class VisibleRows(filters.BaseFilterBackend):
+    """Lists, and the lookup of one row: what is hidden from somebody does not exist for them."""
+
+    def filter_queryset(self, request, queryset, view):
+        return visible(queryset, request.user) if request.user.is_authenticated else queryset
+
+
+class Backend(ModelBackend):
+    """Passwords; and the user of a request, who is asked for their roles once only. The table of roles says the rest."""
+
+    def get_user(self, user_id):
+        user = super().get_user(user_id)
+        return user and user.remember_access()
+
+    def has_perm(self, user_obj, perm, obj=None):
+        return user_obj.is_active and user_obj.is_superuser

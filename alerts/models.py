@@ -129,6 +129,8 @@ class Integration(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_event_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    team_paths = ("team", "service__team")
+
     class Meta:
         ordering = ["name"]
         constraints = [
@@ -172,6 +174,8 @@ class InboundEvent(DueRow):
     decided_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
     result = models.JSONField(default=list, blank=True, help_text="What became of it: alert, incident, outcome.")
+
+    team_paths = ("integration__team", "integration__service__team", "service__team")
 
     class Meta:
         ordering = ["-received_at"]
@@ -237,6 +241,8 @@ class Alert(models.Model):
     resolve_at_why = models.CharField(max_length=200, blank=True)
     flapping_since = models.DateTimeField(null=True, blank=True)
 
+    team_paths = ("service__team",)
+    seen_through = ("incident__team",)
     objects = AlertQuerySet.as_manager()
 
     class Meta:
@@ -266,6 +272,11 @@ class Alert(models.Model):
     def is_held(self):
         return self.resolved_at is None and bool(self.held_by)
 
+    @classmethod
+    def shown_although_hidden(cls, user):
+        """The alerts of an incident that somebody was called to."""
+        return Q(incident__in=Incident.objects.filter(Incident.shown_although_hidden(user)))
+
 
 class ChangeEvent(models.Model):
     """Something that was done on purpose, such as a deployment. Shown beside incidents; calls nobody."""
@@ -282,6 +293,8 @@ class ChangeEvent(models.Model):
     links = models.JSONField(default=list, blank=True)
     at = models.DateTimeField(help_text="When the source says it happened.")
     received_at = models.DateTimeField(default=timezone.now)
+
+    team_paths = ("service__team", "integration__team", "integration__service__team")
 
     class Meta:
         ordering = ["-at"]
@@ -353,6 +366,9 @@ class Rule(models.Model):
         help_text="They fill in what this rule leaves open. Otherwise the first rule that matches is the last.",
     )
 
+    team_paths = ("integration__team", "integration__service__team")
+    seen_through = ("service__team", "policy__team")
+
     class Meta:
         ordering = ["integration", "position", "id"]
 
@@ -388,6 +404,8 @@ class Silence(models.Model):
     expired_at = models.DateTimeField(null=True, blank=True, help_text="When somebody ended it early.")
     warn_at = models.DateTimeField(null=True, blank=True, help_text="When its owner is told that it ends soon.")
     due_at = models.DateTimeField(null=True, blank=True, help_text="When somebody must look at it next.")
+
+    team_paths = ("integration__team", "integration__service__team", "service__team")
 
     class Meta:
         ordering = ["-ends_at"]
@@ -436,6 +454,8 @@ class MaintenanceWindow(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     ended_at = models.DateTimeField(null=True, blank=True, help_text="When somebody ended it for good.")
 
+    team_paths = ("services__team", "teams")
+
     class Meta:
         ordering = ["-starts_at"]
         constraints = [
@@ -471,6 +491,8 @@ class InhibitionRule(models.Model):
         help_text="Labels that must have the same value on both sides.",
     )
     is_enabled = models.BooleanField("enabled", default=True)
+
+    team_paths = ("integration__team", "integration__service__team")
 
     class Meta:
         ordering = ["name"]
@@ -509,6 +531,8 @@ class Heartbeat(models.Model):
     due_at = models.DateTimeField(null=True, blank=True, help_text="When it counts as missing.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    team_paths = ("service__team",)
+
     class Meta:
         ordering = ["name"]
         indexes = [models.Index(fields=["due_at"], name="heartbeat_due", condition=Q(due_at__isnull=False))]
@@ -544,6 +568,8 @@ class Topic(DueRow):
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     error = models.TextField(blank=True)
     seen_at = models.DateTimeField()
+
+    team_paths = ("integration__team", "integration__service__team")
 
     class Meta:
         ordering = ["arn"]

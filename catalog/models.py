@@ -54,6 +54,8 @@ class Service(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
+    team_paths = ("team",)
+
     class Meta:
         ordering = ["name"]
         constraints = [
@@ -85,6 +87,9 @@ class Dependency(models.Model):
         "held. They page as soon as that incident is over and they still fire.",
     )
     note = models.CharField(max_length=200, blank=True)
+
+    team_paths = ("service__team",)
+    seen_through = ("needs__team",)
 
     class Meta:
         ordering = ["service__name", "needs__name"]

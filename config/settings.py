@@ -159,7 +159,7 @@ Q_CLUSTER = {
 
 # --- people ---------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["accounts.auth.Backend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -195,6 +195,9 @@ STORM_INCIDENTS_PER_MINUTE = env.int("STORM_INCIDENTS_PER_MINUTE", default=60)
 SILENCE_WARNING_SECONDS = env.int("SILENCE_WARNING_SECONDS", default=900)
 # Addresses that outgoing webhooks may reach although they are private: "127.0.0.1", "10.1.0.0/16".
 HTTP_ALLOW_PRIVATE = env.list("HTTP_ALLOW_PRIVATE", default=[])
+
+# Proxies in front of us whose X-Forwarded-For counts: how many there are ("1"), or their networks ("10.0.0.0/8").
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
 
 # --- mail -----------------------------------------------------------------------------------------------------
 EMAIL_URL = env.str("EMAIL_URL", default="")
@@ -245,7 +248,10 @@ PROVIDERS = {
 # --- API ------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_FILTER_BACKENDS": [
+        "accounts.auth.VisibleRows",
+        "django_filters.rest_framework.DjangoFilterBackend",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [

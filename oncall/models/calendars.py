@@ -37,6 +37,8 @@ class CalendarFeed(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    team_paths = ("schedule__team", "team")
+
     class Meta:
         ordering = ["-created_at"]
         constraints = [
@@ -104,6 +106,8 @@ class CalendarImport(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", editable=False
     )
+
+    team_paths = ("schedule__team", "team")
 
     class Meta:
         ordering = ["name"]

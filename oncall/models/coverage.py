@@ -14,6 +14,8 @@ class CoverageCheck(models.Model):
     checked_at = models.DateTimeField(null=True, blank=True)
     problems = models.JSONField(default=list, blank=True)
 
+    team_paths = ("team",)
+
     class Meta:
         ordering = ["team"]
         indexes = [models.Index(fields=["due_at"], name="coverage_check_by_due")]

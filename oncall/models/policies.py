@@ -49,6 +49,8 @@ class EscalationPolicy(models.Model):
         help_text="Paged when nobody else can be, if the choice above says so.",
     )
 
+    team_paths = ("team",)
+
     class Meta:
         ordering = ["name"]
         verbose_name_plural = "escalation policies"
@@ -74,6 +76,8 @@ class Level(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(1440)],
         help_text="Minutes to wait for an answer before the next level is called.",
     )
+
+    team_paths = ("policy__team",)
 
     class Meta:
         ordering = ["policy", "number"]
@@ -107,6 +111,8 @@ class Target(models.Model):
         default=Duty.PRIMARY,
         help_text="Of a schedule: who is called. When nobody of that role can be, the next role is.",
     )
+
+    team_paths = ("level__policy__team",)
 
     class Meta:
         ordering = ["level", "id"]

@@ -47,6 +47,8 @@ class ShiftRequest(models.Model):
     created_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
 
+    team_paths = ("schedule__team",)
+
     class Meta:
         ordering = ["-created_at", "-id"]
         constraints = [
@@ -105,6 +107,8 @@ class Offer(models.Model):
     )
     created_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True, blank=True)
+
+    team_paths = ("request__schedule__team",)
 
     class Meta:
         ordering = ["created_at", "id"]

@@ -103,6 +103,8 @@ class Schedule(models.Model):
     handoffs_seen_at = models.DateTimeField(null=True, editable=False)
     handoffs_due_at = models.DateTimeField(null=True, editable=False, db_default=Now())
 
+    team_paths = ("team",)
+
     class Meta:
         ordering = ["name"]
         indexes = [models.Index(fields=["handoffs_due_at"], name="schedule_by_handoffs_due")]
@@ -176,6 +178,7 @@ class Layer(models.Model):
         "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="followed_by", editable=False
     )
 
+    team_paths = ("schedule__team",)
     objects = LayerQuerySet.as_manager()
 
     class Meta:
@@ -231,6 +234,8 @@ class Participant(models.Model):
     )
     position = models.PositiveIntegerField(default=0)
 
+    team_paths = ("layer__schedule__team",)
+
     class Meta:
         ordering = ["layer", "position", "id"]
 
@@ -254,6 +259,8 @@ class Restriction(models.Model):
         blank=True,
         help_text="For a window over several days, for example Friday 17:00 until Monday 09:00.",
     )
+
+    team_paths = ("layer__schedule__team",)
 
     class Meta:
         ordering = ["layer", "id"]
@@ -313,6 +320,8 @@ class FixedShift(models.Model):
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    team_paths = ("schedule__team",)
+
     class Meta:
         ordering = ["-start_at", "-id"]
         constraints = [
@@ -364,6 +373,8 @@ class Override(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", editable=False
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    team_paths = ("schedule__team",)
 
     class Meta:
         ordering = ["-start_at", "-id"]
@@ -462,6 +473,8 @@ class Holiday(models.Model):
         editable=False,
         related_name="holidays",
     )
+
+    team_paths = ("team",)
 
     class Meta:
         ordering = ["day", "name"]
