@@ -76,3 +76,19 @@ class IdempotencyKey(models.Model):
 
     def __str__(self):
         return f"{self.key} at {self.route}"
+
+
+class Bucket(models.Model):
+    """How much of a limit somebody has used, as the time at which nothing of it is used any more. See `core.buckets`.
+
+    The table is not logged: it is empty after a crash of the database, and costs no write to the log.
+    """
+
+    key = models.CharField(max_length=200, primary_key=True, help_text="The limit, and whom it is counted for.")
+    full_at = models.FloatField(help_text="Seconds since 1970.")
+
+    class Meta:
+        verbose_name = "bucket"
+
+    def __str__(self):
+        return self.key
