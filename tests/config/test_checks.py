@@ -5,6 +5,7 @@ import re
 import pytest
 from django.conf import settings as project
 from django.core import checks as django_checks
+from django.core.exceptions import ImproperlyConfigured
 
 from config import checks
 
@@ -17,6 +18,7 @@ def production(settings):
     settings.ALLOWED_HOSTS = ["oncall.example.com"]
     settings.SECRET_KEY = "kJ3v0mQ9zXr7Tt2LwY5bNc8HsPdFgAeU1oVi6RxE4M"
     settings.EMAIL_URL = "smtp://mail.example.com:25"
+    settings.TRUSTED_PROXIES = ["1"]
 
 
 def found():
@@ -85,18 +87,39 @@ def test_a_redis_url_of_another_kind_is_an_error(settings):
 @pytest.mark.parametrize(
     ("name", "value", "check"),
     [
-        ("DEBUG", True, "W001"),
-        ("ALLOWED_HOSTS", ["*"], "W002"),
-        ("SECRET_KEY", "secret", "W003"),
-        ("SECRET_KEY", "x" * 60, "W003"),
-        ("PUBLIC_URL", "http://oncall.example.com", "W004"),
-        ("EMAIL_URL", "", "W005"),
+        ("DEBUG", True, "E011"),
+        ("ALLOWED_HOSTS", ["*"], "E012"),
+        ("SECRET_KEY", "secret", "E013"),
+        ("SECRET_KEY", "x" * 60, "E013"),
+        ("SECRET_KEY", "django-insecure-3v0mQ9zXr7Tt2LwY5bNc8HsPdFgAeU1oVi6RxE4M", "E013"),
+        ("SECRET_KEY", "fifty random characters, the same on every machine", "E013"),
+        ("PUBLIC_URL", "http://oncall.example.com", "E016"),
     ],
 )
-def test_what_is_unsafe_in_production_is_a_warning(settings, name, value, check):
+def test_what_is_unsafe_in_production_stops_the_start(settings, name, value, check):
     setattr(settings, name, value)
     assert list(found()) == [f"watchbill.{check}"]
-    assert found()[f"watchbill.{check}"].level == django_checks.WARNING
+    assert found()[f"watchbill.{check}"].level == django_checks.ERROR
+    with pytest.raises(ImproperlyConfigured, match=re.escape(found()[f"watchbill.{check}"].hint)):
+        checks.refuse_unsafe()
+
+
+def test_plain_http_is_allowed_to_who_says_that_it_is_known(settings):
+    settings.PUBLIC_URL, settings.INSECURE_HTTP_OK = "http://10.0.0.5:8000", True
+    assert found()["watchbill.W004"].level == django_checks.WARNING
+    checks.refuse_unsafe()
+
+
+def test_mails_that_nobody_gets_are_a_warning(settings):
+    settings.EMAIL_URL = ""
+    assert found()["watchbill.W005"].level == django_checks.WARNING
+    checks.refuse_unsafe()
+
+
+@pytest.mark.parametrize("origin", ["*", "status.example.com", "https://a.example/", "https://a.example/x", "null"])
+def test_a_site_that_may_use_the_api_is_named_by_its_origin(settings, origin):
+    settings.CORS_ALLOWED_ORIGINS = ["https://status.example.com", "http://localhost:3000", origin]
+    assert f"“{origin}”" in found()["watchbill.E010"].msg
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost", "http://[::1]:8000"])
@@ -123,3 +146,33 @@ def explained_names():
 
 def test_every_setting_is_explained_once():
     assert sorted(read_names()) == sorted(explained_names())
+
+
+@pytest.mark.parametrize(
+    "entries", [["proxy.internal"], ["1", "2"], ["10.0.0.0/8", "ten"], ["0.0.0.0/0"], ["99"], ["::/0"]]
+)
+def test_proxies_must_be_a_number_or_networks_and_never_everybody(settings, entries):
+    settings.TRUSTED_PROXIES = entries
+    assert "watchbill.E020" in found()
+
+
+@pytest.mark.parametrize("entries", [["0"], ["2"], ["10.0.0.0/8", " fd00::/8"], ["192.0.2.7"]])
+def test_proxies_that_can_be_read_are_fine(settings, entries):
+    settings.TRUSTED_PROXIES = entries
+    assert found() == {}
+
+
+def test_a_site_with_tls_and_no_word_about_its_proxy_is_warned(settings):
+    settings.TRUSTED_PROXIES = []
+    assert "mostly 1" in found()["watchbill.W020"].hint
+
+
+def test_a_limit_that_cannot_be_read_is_an_error_with_its_name(settings):
+    settings.RATE_LIMITS = {**settings.RATE_LIMITS, "api": "many"}
+    assert found()["watchbill.E021"].msg == "RATE_LIMIT_API is “many”, which is not a limit."
+    assert "600/minute" in found()["watchbill.E021"].hint
+
+
+def test_an_unknown_place_to_count_limits_is_an_error(settings):
+    settings.RATE_LIMIT_STORE = "memcached"
+    assert "watchbill.E022" in found()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from accounts.auth import find_key
+from accounts.keys import find_key
 from accounts.models import User
 from alerts import ingest
 from alerts.models import InboundEvent, Integration

@@ -1,9 +1,6 @@
-import shutil
-import socket
-import subprocess
-
 import pytest
 
+from tests.fakes.redis_server import redis_server
 from tests.fakes.smtp import mail_server
 from tests.house import House
 
@@ -16,17 +13,8 @@ def mails():
 
 @pytest.fixture
 def redis_url(tmp_path):
-    program = shutil.which("redis-server")
-    if not program:
-        pytest.skip("Debian's redis-server is not installed here")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-    server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
-    yield f"redis://127.0.0.1:{port}/0"
-    server.terminate()
-    server.wait(timeout=10)
+    with redis_server(tmp_path) as server:
+        yield server.url
 
 
 @pytest.fixture
