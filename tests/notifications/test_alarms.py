@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_new_alarm_pages_every_active_admin(admin, bob, caplog):
-    boss = make_person("Boss", is_superuser=True)
+    boss = make_person("Boss", role=Role.ADMIN)
     left = make_person("Left", role=Role.ADMIN, is_active=False)
     for person in (admin, boss, left, bob):
         make_method(person)

@@ -28,8 +28,8 @@ def test_every_channel_says_what_an_address_looks_like(kind):
 @pytest.mark.parametrize(
     "kind, address, shown",
     [
-        ("email", "bob@example.com", "bob@example.com"),
-        ("email", "bob/oncall@example.com", "bob/oncall@example.com"),
+        ("email", "bob@example.com", "b•••@example.com"),
+        ("email", "bob/oncall@example.com", "b•••@example.com"),
         ("webhook", "https://hooks.example.com/T0/SECRET?key=SECRET", "https://hooks.example.com/…"),
         ("webhook", "https://user:SECRET@hooks.example.com:8443/", "https://hooks.example.com/…"),
         ("webhook", "https://[SECRET", "…"),

@@ -1,0 +1,52 @@
+"""What is stored here about a person: what they did in incidents."""
+
+from django.db.models import Q
+
+from accounts.privacy import Obstacle, erases, exports, obstacles, rows
+from incidents.models import Incident, TimelineEntry
+from notifications.message import CALLS
+from notifications.models import Notification
+
+
+@exports(
+    "incidents",
+    "incidents.Incident.assignee",
+    "incidents.Incident.acknowledged_by",
+    "incidents.Incident.resolved_by",
+    "incidents.TimelineEntry.by",
+)
+def _incidents(person):
+    names = ("number", "title", "status", "triggered_at", "acknowledged_at", "resolved_at")
+    return {
+        "assigned": rows(Incident.objects.filter(assignee=person), *names),
+        "acknowledged": rows(Incident.objects.filter(acknowledged_by=person), *names),
+        "resolved": rows(Incident.objects.filter(resolved_by=person), *names, "resolution_note"),
+        "timeline": rows(TimelineEntry.objects.filter(by=person), "incident_id", "at", "kind", "via", "text", "data"),
+    }
+
+
+@obstacles
+def _open_work(person, now):
+    for one in Incident.objects.open().filter(assignee=person):
+        yield Obstacle(f"{person} has incident #{one.pk}. Reassign or resolve it first.")
+    for one in Incident.objects.open().filter(next_escalation_at__isnull=False).exclude(assignee=person):
+        if _names_person(one.policy, person) or _is_being_called(one, person):
+            yield Obstacle(f"Incident #{one.pk} is calling people, and {person} is among them. Acknowledge it first.")
+
+
+def _names_person(policy, person):
+    """Whether the copy of a policy calls the person by name; who is on call is asked of the schedules."""
+    targets = [target for level in policy.get("levels", ()) for target in level.get("targets", ())]
+    by_name = any(one.get("kind") == "user" and one.get("id") == person.pk for one in targets)
+    return by_name or policy.get("fallback_user") == person.pk
+
+
+def _is_being_called(incident, person):
+    waiting = Notification.objects.unsettled().filter(topic=incident.topic, user=person)
+    return waiting.filter(Q(kind__in=sorted(CALLS))).exists()
+
+
+@erases
+def _erase(person, traces, now):
+    traces.replace_in(TimelineEntry, "text", "data")
+    traces.replace_in(Incident, "title", "description", "resolution_note", "policy")
