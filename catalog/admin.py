@@ -21,15 +21,20 @@ from oncall.models import EscalationPolicy
 class DependencyFormSet(BaseInlineFormSet):
     """Refuses a circle, and names it. Others who change dependencies wait until this page is saved."""
 
+    asked_by = None  # the request
+
     def clean(self):
         super().clean()
         if any(self.errors) or not self.instance.pk:  # nothing can need a service that is not there yet
             return
         kept = [form.cleaned_data for form in self.forms if form.cleaned_data and form not in self.deleted_forms]
+        # What the page does not show stays, too.
+        there = self.instance.dependencies.exclude(pk__in=[row.pk for row in self.get_queryset()])
+        needs = [*there.values_list("needs_id", flat=True), *(one["needs"].pk for one in kept if one.get("needs"))]
         try:
-            dependencies.refuse_circle(self.instance.pk, [one["needs"].pk for one in kept if one.get("needs")])
+            dependencies.refuse_circle(self.instance.pk, needs)
         except DomainError as error:
-            raise ValidationError(error.message) from None
+            raise ValidationError(self.asked_by.user.hushed()(error.message)) from None
 
 
 class DependencyInline(Inline):
@@ -39,6 +44,11 @@ class DependencyInline(Inline):
     fields = ("needs", "holds_alerts", "note")
     autocomplete_fields = ("needs",)
     verbose_name_plural = "what it needs"
+
+    def get_formset(self, request, obj=None, **kwargs):
+        formset = super().get_formset(request, obj, **kwargs)
+        formset.asked_by = request
+        return formset
 
 
 @admin.register(Service)

@@ -17,12 +17,21 @@ MOST_PLACES = 200
 
 def picker(field, **options):
     """Choose several rows that the foreign key `field` may point to, by typing."""
-    return forms.ModelMultipleChoiceField(
+    return PickedField(
         queryset=field.remote_field.model._base_manager.all(),
         widget=PickSeveral(field, admin.site),
         required=False,
         **options,
     )
+
+
+class PickedField(forms.ModelMultipleChoiceField):
+    """Several rows. The page narrows `queryset` to what its reader may choose."""
+
+    @property
+    def picks(self):
+        """The foreign key that the rows are picked for."""
+        return self.widget.field
 
 
 def _is_key(text):
@@ -132,9 +141,18 @@ class PeopleInOrderField(forms.Field):
     """
 
     def __init__(self, field, **options):
-        self.queryset = field.remote_field.model._base_manager.all()
         super().__init__(widget=_Places(field, admin.site), required=False, **options)
-        self.widget.choices = forms.models.ModelChoiceIterator(forms.ModelChoiceField(self.queryset))
+        self.picks, self.queryset = field, field.remote_field.model._base_manager.all()
+
+    @property
+    def queryset(self):
+        """Who may be chosen; the page narrows it. Who stands there already may stay."""
+        return self._queryset
+
+    @queryset.setter
+    def queryset(self, queryset):
+        self._queryset = queryset
+        self.widget.choices = forms.models.ModelChoiceIterator(forms.ModelChoiceField(queryset))
 
     def __deepcopy__(self, memo):
         copied = super().__deepcopy__(memo)

@@ -31,6 +31,7 @@ class InboundEventAdmin(ReadOnlyAdmin):
     date_hierarchy = "received_at"
     buttons = ("try_again",)
     readonly_fields = ("state_label", "body_text", "error_text", "decisions")
+    of_the_platform = ("result",)  # it has more than the decisions that are shown
     fieldsets = (
         (None, {"fields": ("source", "integration", "service", "received_at", "state_label", "decided_at")}),
         ("What became of it", {"fields": ("decisions", "error_text", "attempts", "due_at")}),
@@ -62,11 +63,17 @@ class InboundEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description="decided")
     def decisions(self, obj):
-        return render_to_string("admin/alerts/_decisions.html", {"event": dressed([obj])[0]})
+        return render_to_string("admin/alerts/_decisions.html", {"event": obj})
 
     @admin.display(description="body")
     def body_text(self, obj):
-        return pretty(obj.body)
+        return pretty(obj.text if obj.is_partly_hidden else obj.body)
+
+    def get_object(self, request, object_id, from_field=None):
+        obj = super().get_object(request, object_id, from_field)
+        if obj is not None:
+            dressed([obj], user=request.user)
+        return obj
 
     def get_queryset(self, request):
         # Bodies are big, and a list shows none.

@@ -99,6 +99,7 @@ class IntegrationForm(forms.ModelForm):
             "team",
             "may_choose_service",
             "default_severity",
+            "key_expires_at",
             "signing_secret",
             *DEDUP,
             *GROUPS,
@@ -191,6 +192,7 @@ class IntegrationAdmin(Admin):
             ("Which alerts are the same", {"fields": DEDUP, "classes": ("collapse",)}),
             ("Which alerts share an incident", {"fields": GROUPS, "classes": ("collapse",)}),
             ("How much it may send", {"fields": LIMITS, "classes": ("collapse",)}),
+            ("Until when its key works", {"fields": ("key_expires_at",), "classes": ("collapse",)}),
             ("Signature", {"fields": ("signing_secret", "remove_secret"), "classes": ("collapse",)}),
         ]
         return (*sets, *self.shown_fieldsets) if obj else tuple(sets)

@@ -172,12 +172,12 @@ class RuleAdmin(Admin):
             raise PermissionDenied
         found, problem = None, ""
         if request.method == "POST":
-            form = RehearsalForm(request.POST)
+            form = RehearsalForm(request.POST, by=request.user)
             if form.is_valid():
                 found = form.rehearse(now=timezone.now())
         else:
             initial, problem = _initial(request)
-            form = RehearsalForm(initial=initial)
+            form = RehearsalForm(initial=initial, by=request.user)
         context = {
             **self.admin_site.each_context(request),
             "title": "Test routing",
@@ -218,8 +218,8 @@ class RuleAdmin(Admin):
 
 # --- the test page ------------------------------------------------------------------------------------------------
 def may_rehearse(request):
-    """Whether this person may see what would happen: whoever may see the rules and what came in."""
-    return request.user.has_perms(["alerts.view_rule", "alerts.view_inboundevent"])
+    """Whether this person may see what would happen: whoever may change rules."""
+    return request.user.may_somewhere("configure")
 
 
 def rehearsal_links(request, label, **chosen):
@@ -267,8 +267,10 @@ class RehearsalForm(forms.Form):
     )
     at = forms.DateTimeField(label="Time", required=False, widget=moment_widget())
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, by, **kwargs):
         super().__init__(*args, **kwargs)
+        for name in ("integration", "service"):
+            self.fields[name].queryset = by.where_may(self.fields[name].queryset, "configure")
         self.fields[
             "at"
         ].help_text = f"When it comes in. Empty: now. Time zone: {timezone.get_current_timezone_name()}."
@@ -313,7 +315,7 @@ def _initial(request):
     if "event" not in request.GET:
         return initial, ""
     try:
-        row = InboundEvent.objects.get(pk=request.GET["event"])
+        row = request.user.where_may(InboundEvent.objects.all(), "configure").get(pk=request.GET["event"])
     except (InboundEvent.DoesNotExist, ValidationError):
         return initial, "This event is not kept any more. Paste the payload of another."
     initial |= {"integration": row.integration_id, "service": row.service_id, "source": row.source}

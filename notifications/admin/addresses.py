@@ -1,6 +1,6 @@
 """Where people and teams are reached. A person's addresses, rules and quiet hours are also on their own page."""
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from django.utils import timezone
@@ -22,6 +22,7 @@ def channel_choices(wanted):
     return [("", "---------")] + sorted((kind, one.label) for kind, one in channels.classes().items() if wanted(one))
 
 
+SHOWN_ONCE = "The signing secret of {} is shown only now: {}"
 OPTIONS_HELP = 'Names and texts as JSON, for example {"topic_id": "4"}.'
 
 
@@ -124,10 +125,27 @@ class ContactMethodForm(AddressForm):
         return cleaned
 
 
+class ContactMethodFormSet(Inline.formset):
+    """Tells, once, the signing secret that a new address got by itself."""
+
+    asked_by = None  # the request
+
+    def save_new(self, form, commit=True):
+        row = super().save_new(form, commit=commit)
+        if row.secret:
+            messages.info(self.asked_by, SHOWN_ONCE.format(row, row.secret))
+        return row
+
+
 class ContactMethodInline(Inline):
-    model, form = ContactMethod, ContactMethodForm
+    model, form, formset = ContactMethod, ContactMethodForm, ContactMethodFormSet
     fields = ("channel", "address", "label", "is_verified", "disabled_reason")
     show_change_link = True
+
+    def get_formset(self, request, obj=None, **kwargs):
+        formset = super().get_formset(request, obj, **kwargs)
+        formset.asked_by = request
+        return formset
 
 
 class NotificationRuleInline(Inline):
@@ -174,7 +192,7 @@ class AddressAdmin(Admin):
             obj.secret = channels.get(obj.channel).new_secret()
         super().save_model(request, obj, form, change)
         if obj.secret and obj.secret != had and not form.cleaned_data.get("secret"):
-            self.message_user(request, f"The signing secret of {obj} is shown only now: {obj.secret}")
+            self.message_user(request, SHOWN_ONCE.format(obj, obj.secret))
 
     @admin.display(description="address")
     def shown(self, obj):
@@ -257,6 +275,7 @@ class DestinationAdmin(AddressAdmin):
     """Places of teams and services: a chat channel, a webhook. What each is told stands in its subscriptions."""
 
     form = DestinationForm
+    is_offered_to_all = True
     list_display = ("name", "channel", "shown", "usable", "disabled_reason")
     list_filter = ("channel", "is_enabled", ("disabled_reason", admin.EmptyFieldListFilter))
     search_fields = ("name", "label")

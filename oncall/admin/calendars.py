@@ -146,7 +146,7 @@ class CalendarImportAdmin(Admin):
     @admin.display(description="from")
     def source(self, obj):
         """Where from, without what may be secret in the address."""
-        return imports.host(obj.url) or "an address" if obj.url else "a file"
+        return obj.host or "an address" if obj.url else "a file"
 
     @display(
         description="state",

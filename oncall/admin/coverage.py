@@ -4,6 +4,7 @@ from django.contrib import admin, messages
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
+from accounts.visibility import hushed
 from core.admin import ReadOnlyAdmin
 from oncall import reports
 from oncall.admin.preview import SPAN
@@ -18,8 +19,9 @@ def say_problems(model_admin, request, schedule_ids, *, now):
     problems = reports.of_schedules(ids, start=now, end=now + SPAN, now=now).problems
     if not problems:
         return
+    hush = hushed(request.user)
     for one in problems[:MOST_PROBLEMS]:
-        model_admin.message_user(request, one.text, messages.WARNING)
+        model_admin.message_user(request, hush(one.text), messages.WARNING)
     more = len(problems) - MOST_PROBLEMS
     url = reverse(f"{model_admin.admin_site.name}:oncall_schedule_change", args=[problems[0].schedule_id or ids[0]])
     text = format_html(
@@ -57,11 +59,17 @@ class CoverageCheckAdmin(ReadOnlyAdmin):
             return "not looked at yet"
         return len(obj.problems) or "none"
 
+    def get_object(self, request, object_id, from_field=None):
+        obj = super().get_object(request, object_id, from_field)
+        if obj is not None:
+            obj.hush = hushed(request.user)
+        return obj
+
     @admin.display(description="what was wrong the last time")
     def what_is_wrong(self, obj):
         if not obj.problems:
             return "Nothing." if obj.checked_at else "The team was not looked at yet."
-        sentences = (one.get("text", "") if isinstance(one, dict) else one for one in obj.problems)
+        sentences = (obj.hush(one.get("text", "") if isinstance(one, dict) else str(one)) for one in obj.problems)
         return format_html(
             '<ul class="wb-list">{}</ul>', format_html_join("", "<li>{}</li>", ((one,) for one in sentences))
         )

@@ -2,7 +2,7 @@
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, F
+from django.db.models import Count, F, Q
 from django.utils import timezone
 from django.utils.html import format_html
 
@@ -132,6 +132,9 @@ class LevelInline(StackedInline):
 
     def get_extra(self, request, obj=None, **kwargs):
         return 0 if obj else 1
+
+    def stored(self, db_field, obj):
+        return Q(pk__in=Target.objects.filter(level__policy=obj).values(db_field.attname))
 
 
 @admin.register(EscalationPolicy)

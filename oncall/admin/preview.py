@@ -53,24 +53,24 @@ def names_of(user_ids):
     return {user.pk: str(user) if user.is_active else f"{user} (deactivated)" for user in people}
 
 
-def saved(schedule, *, now):
-    """The fragment for the schedule as it is in the database."""
+def saved(schedule, *, now, hush=str):
+    """The fragment for the schedule as it is in the database. `hush` takes names out of sentences."""
     spec = lookup.specs([schedule.pk], start=now, end=now + SPAN)[schedule.pk]
     unknown = sorted({one.rotation.zone for one in spec.layers if not is_zone(one.rotation.zone)})
     if unknown:  # an upgrade of the system may take a zone away, and here is where that is repaired
         sentences = [f"“{zone}” is not a time zone any more, so nobody is called. Choose another." for zone in unknown]
         return render(schedule, None, now=now, sentences=sentences)
-    return render(schedule, spec, now=now)
+    return render(schedule, spec, now=now, hush=hush)
 
 
-def render(schedule, spec, *, now, sentences=(), is_draft=False):
+def render(schedule, spec, *, now, sentences=(), is_draft=False, hush=str):
     """The fragment. Without a `spec` it says only what is wrong."""
     tz = zone_or_none(schedule.time_zone)
     problems = reports.of_draft(schedule, spec, start=now, end=now + SPAN, now=now).problems if spec and tz else ()
     context = {
         "is_draft": is_draft,
         "sentences": list(dict.fromkeys(sentences))[:MOST_SENTENCES],
-        "problems": [one.text for one in problems[:MOST_SENTENCES]],
+        "problems": [hush(one.text) for one in problems[:MOST_SENTENCES]],
         "more_problems": max(0, len(problems) - MOST_SENTENCES),
         "zone": schedule.time_zone,
         "roles": roles(spec, tz, now) if spec and tz else (),

@@ -15,6 +15,7 @@ from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
 from django.views.decorators.http import require_POST
 
+from accounts.visibility import hushed
 from core.admin import (
     Admin,
     StackedInline,
@@ -195,6 +196,9 @@ class LayerInline(ZoneNamed, StackedInline):
     def get_extra(self, request, obj=None, **kwargs):
         return 0 if obj else 1
 
+    def stored(self, db_field, obj):
+        return Q(pk__in=Participant.objects.filter(layer__schedule=obj).values(db_field.attname))
+
 
 # --- overrides ----------------------------------------------------------------------------------------------------
 class OverrideFormSet(StackedInline.formset):
@@ -371,14 +375,18 @@ class ScheduleAdmin(Zoned, Admin):
                 spec = _with_overrides(spec, formsets)
             except ValidationError as error:
                 sentences += error.messages
-        return preview.render(form.instance, spec, now=now, sentences=sentences, is_draft=True)
+        return preview.render(
+            form.instance, spec, now=now, sentences=sentences, is_draft=True, hush=hushed(request.user)
+        )
 
     def render_change_form(self, request, context, add=False, change=False, form_url="", obj=None):
         now = timezone.now()
         is_there = obj is not None and obj.pk
         url_name = f"{self.admin_site.name}:oncall_schedule_{'preview' if is_there else 'add_preview'}"
         context["preview_url"] = reverse(url_name, args=[obj.pk] if is_there else [])
-        context["preview"] = preview.saved(Schedule.objects.get(pk=obj.pk), now=now) if is_there else ""
+        context["preview"] = (
+            preview.saved(Schedule.objects.get(pk=obj.pk), now=now, hush=hushed(request.user)) if is_there else ""
+        )
         context["earlier"] = _earlier(obj, now) if is_there else ""
         context["zones"] = sorted(zoneinfo.available_timezones())
         return super().render_change_form(request, context, add=add, change=change, form_url=form_url, obj=obj)

@@ -18,10 +18,10 @@ def shown(at, zone_name):
     )
 
 
-def _zone_of(model, pk, path):
+def _zone_of(rows, pk, path):
     if not (pk.isascii() and pk.isdigit() and len(pk) < 19):
         return None
-    return model._base_manager.filter(pk=pk).values_list(path, flat=True).first()
+    return rows.filter(pk=pk).values_list(path, flat=True).first()
 
 
 class ZoneNamed:
@@ -44,10 +44,11 @@ class Zoned(ZoneNamed):
     def zone_name(self, request, object_id):
         """The zone's name. On a new row: that of the schedule or person which was chosen."""
         if object_id is not None:
-            return _zone_of(self.model, object_id, self.zone_path)
+            return _zone_of(self.model._base_manager.all(), object_id, self.zone_path)
         owner, _, field = self.zone_path.partition("__")
         chosen = request.POST.get(owner) or request.GET.get(owner) or ""
-        return _zone_of(self.model._meta.get_field(owner).remote_field.model, chosen, field)
+        rows = self.model._meta.get_field(owner).remote_field.model._base_manager.all()
+        return _zone_of(request.user.visible(rows), chosen, field)
 
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
         request.zone = zone_or_none(self.zone_name(request, unquote(object_id) if object_id else None))

@@ -9,7 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import User
+from accounts import keys
+from accounts.models import ApiKey, User
 from alerts.models import InboundEvent
 from config import admin_menu
 from notifications.models import Alarm
@@ -24,8 +25,9 @@ def all_well(settings, service, ada):
     factories.IntegrationFactory(service=service)
 
 
-def told():
-    return [matter.text for matter in admin_menu.matters(timezone.now())]
+def told(user=None):
+    user = user or User.objects.get(email="ada@example.com")
+    return [matter.text for matter in admin_menu.matters(user, timezone.now())]
 
 
 def test_nothing_needs_attention(all_well):
@@ -75,6 +77,31 @@ def test_a_calendar_that_fails_is_told(all_well):
     assert told() == ["The calendar Duty could not be read: There is no calendar there."]
 
 
+def test_a_key_in_use_that_ends_soon_is_told(all_well, alice):
+    now = timezone.now()
+    for name, days, used in (("soon", 3, now), ("later", 40, now), ("unused", 3, None), ("over", -1, now)):
+        key, _ = keys.issue_machine_key(
+            name=name,
+            scopes=["alerts:write"],
+            role="observer",
+            by=alice,
+            expires_at=now + dt.timedelta(days=days),
+        )
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=used)
+    keys.issue_key(alice, name="personal", is_personal=True, expires_at=now + dt.timedelta(days=3))
+    (text,) = told()
+    assert text.startswith("The API key soon (wb_") and "is in use and ends on" in text
+
+
+def test_an_integration_whose_key_ends_or_ended_is_told(all_well, service):
+    now = timezone.now()
+    for name, days in (("soon", 3), ("later", 40), ("over", -1)):
+        factories.IntegrationFactory(service=service, name=name, key_expires_at=now + dt.timedelta(days=days))
+    over, soon = told()
+    assert over.startswith("The key of the integration over") and "what it sends is refused" in over
+    assert soon.startswith("The key of the integration soon") and " ends: " in soon
+
+
 def test_who_stood_in_a_layer_that_ended_is_not_told(all_well, charlie):
     charlie.contact_methods.all().delete()
     over = timezone.now() - dt.timedelta(days=1)
@@ -82,10 +109,10 @@ def test_who_stood_in_a_layer_that_ended_is_not_told(all_well, charlie):
     assert told() == []
 
 
-def test_the_front_page_costs_the_same_however_many_schedules_there_are(all_well, team, alice):
+def test_the_front_page_costs_the_same_however_many_schedules_there_are(all_well, ada, team, alice):
     def cost():
         with CaptureQueriesContext(connection) as queries:
-            admin_menu.matters(timezone.now())
+            admin_menu.matters(ada, timezone.now())
         return len(queries)
 
     factories.EscalationPolicyFactory(team=team, calls=[factories.ScheduleFactory(people=[alice])])
@@ -105,7 +132,7 @@ def test_a_deactivated_person_in_a_policy_is_told(all_well, bob):
     assert told() == ["Bob is deactivated and still in a rotation or a policy. Put somebody else there."]
 
 
-def test_alarms_and_given_up_events_are_told_and_counted_in_the_menu(all_well, service, browser):
+def test_alarms_and_given_up_events_are_told_and_counted_in_the_menu(all_well, service, ada, rf):
     now = timezone.now()
     Alarm.objects.create(key="a", text="The mail server is down.", raised_at=now, last_at=now)
     Alarm.objects.create(key="b", text="Over.", raised_at=now, last_at=now, cleared_at=now + dt.timedelta(1))
@@ -114,7 +141,9 @@ def test_alarms_and_given_up_events_are_told_and_counted_in_the_menu(all_well, s
         "The mail server is down.",
         "Events that could not be read or decided: 1. Nobody was paged for them.",
     ]
-    badges = {item["title"]: item.get("badge") for group in admin_menu.navigation(None) for item in group["items"]}
+    request = rf.get("/admin/")
+    request.user = ada
+    badges = {item["title"]: item.get("badge") for group in admin_menu.navigation(request) for item in group["items"]}
     assert (badges["Alarms"], badges["Inbound events"], badges["Users"]) == ("1", "1", None)
 
 

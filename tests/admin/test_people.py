@@ -1,10 +1,14 @@
 """People, teams and keys are set up in the admin."""
 
+import datetime as dt
+
 import pytest
 from django.contrib.auth import authenticate
 from django.urls import reverse
+from django.utils import timezone
 
-from accounts.auth import find_key
+from accounts import keys
+from accounts.keys import find_key
 from accounts.models import ApiKey, Role, Team, User
 from notifications.models import ContactMethod, NotificationRule
 from tests import factories
@@ -98,6 +102,16 @@ def test_a_changed_address_has_to_be_verified_again(browser, fields_of, page_of,
     assert charlie.contact_methods.get().verified_at is None
 
 
+def test_the_secret_of_a_webhook_that_is_added_to_a_person_is_shown_once(browser, fields_of, page_of, said, charlie):
+    data = fields_of(page_of(charlie))
+    data |= {"contact_methods-TOTAL_FORMS": 2, "contact_methods-1-channel": "webhook"}
+    data |= {"contact_methods-1-address": "https://hooks.example.com/T0/B0"}
+    answer = browser.post(page_of(charlie), data, follow=True)
+    secret = charlie.contact_methods.get(channel="webhook").secret
+    assert secret.startswith("whsec_") and secret in answer.content.decode()
+    assert secret not in browser.get(page_of(charlie)).content.decode()
+
+
 def test_a_rule_names_an_address_of_the_same_person(browser, fields_of, page_of, charlie, bob):
     data = fields_of(page_of(charlie)) | {"notification_rules-TOTAL_FORMS": 1, "notification_rules-0-urgency": "high"}
     data |= {"notification_rules-0-delay_minutes": 5}
@@ -123,25 +137,76 @@ def test_pickers_offer_active_people_only(browser, bob, charlie):
 
 
 def test_an_api_key_is_shown_once(browser, said, bob, now):
-    data = {"name": "deploy script", "user": bob.pk, "scope": "alerts"}
+    data = {"name": "deploy script", "user": bob.pk, "scopes": ["alerts:write", "incidents:read"], "role": "observer"}
     response = browser.post(reverse("admin:accounts_apikey_add"), data)
     key = ApiKey.objects.get()
     text = said(response).split('<code class="wb-secret">')[1].split("</code>")[0]
     assert find_key(text, now=now) == key
-    assert (key.user, key.scope, key.name) == (bob, "alerts", "deploy script")
+    assert (key.user.is_machine, key.user.role, key.name) == (True, "observer", "deploy script")
+    assert key.scopes == ["alerts:write", "incidents:read"]
     assert text in browser.get(response.url).content.decode()
     page = browser.get(reverse("admin:accounts_apikey_change", args=[key.pk])).content.decode()
     assert text not in page
     assert key.secret_hash not in page
 
 
-def test_an_api_key_keeps_its_person_and_scope(browser, bob, charlie, now):
-    key = factories.ApiKeyFactory(user=bob, scope="read")
-    data = {"name": "other name", "user": charlie.pk, "scope": "write", "secret_hash": "0", "prefix": "0"}
+@pytest.mark.parametrize("wrong", [{"scopes": []}, {"scopes": ["incidents:delete"]}, {"role": "root"}, {"name": ""}])
+def test_a_key_that_could_do_nothing_or_anything_is_refused(browser, wrong):
+    data = {"name": "deploy script", "scopes": ["alerts:write"], "role": "observer", **wrong}
+    assert browser.post(reverse("admin:accounts_apikey_add"), data).status_code == 200
+    assert not ApiKey.objects.exists() and not User.objects.filter(is_machine=True).exists()
+
+
+def test_an_api_key_keeps_its_person_and_scopes(browser, bob, charlie, now):
+    key = factories.ApiKeyFactory(user=bob, scopes=["*:read"])
+    data = {"name": "other name", "user": charlie.pk, "scopes": ["*:write"], "secret_hash": "0", "prefix": "0"}
     browser.post(reverse("admin:accounts_apikey_change", args=[key.pk]), data)
     assert find_key(key.text, now=now).user == bob
     key.refresh_from_db()
-    assert (key.name, key.scope) == ("other name", "read")
+    assert (key.name, key.scopes) == ("other name", ["*:read"])
+
+
+def of_a_program(by, **fields):
+    return keys.issue_machine_key(**{"name": "deploy", "scopes": ["*:read"], "role": "observer", **fields}, by=by)
+
+
+@pytest.mark.parametrize(
+    ("button", "overlap"), [("new_key_hour", keys.HOUR), ("new_key", keys.DAY), ("new_key_week", keys.WEEK)]
+)
+def test_an_api_key_is_rotated_with_an_overlap(browser, said, alice, button, overlap):
+    key, old = of_a_program(alice)
+    before = timezone.now()
+    text = said(browser.post(reverse("admin:accounts_apikey_do", args=[key.pk, button])))
+    new = text.split('<code class="wb-secret">')[1].split("</code>")[0]
+    assert find_key(new, now=before) == find_key(old, now=before) == key
+    assert find_key(old, now=before + overlap) and not find_key(old, now=timezone.now() + overlap)
+    again = said(browser.post(reverse("admin:accounts_apikey_do", args=[key.pk, button])))
+    assert "Two texts of deploy work already" in again
+    assert "stopped working" in said(browser.post(reverse("admin:accounts_apikey_do", args=[key.pk, "end_old_key"])))
+    assert find_key(old, now=before) is None
+
+
+def test_an_admin_gets_no_text_that_acts_as_somebody_else(browser, said, bob, now):
+    key = factories.ApiKeyFactory(user=bob)
+    page = browser.get(reverse("admin:accounts_apikey_change", args=[key.pk])).content.decode()
+    assert "/do/revoke/" in page and "/do/new_key" not in page
+    refused = said(browser.post(reverse("admin:accounts_apikey_do", args=[key.pk, "new_key_at_once"])))
+    assert "acts as them" in refused and find_key(key.text, now=now)
+
+
+def test_api_keys_by_state(browser, alice, now):
+    of_a_program(alice, name="alive")
+    of_a_program(alice, name="over", expires_at=now - dt.timedelta(days=1))
+    page = reverse("admin:accounts_apikey_changelist")
+    assert "over" in browser.get(f"{page}?state=expired").content.decode()
+    assert "alive" not in browser.get(f"{page}?state=expired").content.decode()
+
+
+def test_pickers_and_the_list_of_people_have_no_machines(browser, alice):
+    of_a_program(alice, name="Machina")
+    query = {"app_label": "accounts", "model_name": "membership", "field_name": "user"}
+    assert "Machina" not in browser.get(reverse("admin:autocomplete"), query).content.decode()
+    assert "Machina" not in browser.get(reverse("admin:accounts_user_changelist")).content.decode()
 
 
 def test_an_api_key_is_revoked(browser, said, now):

@@ -290,6 +290,6 @@ def test_the_page_of_an_integration_leads_to_its_test(browser):
 
 
 def test_whoever_may_not_see_what_came_in_sees_no_test(client, db):
-    user = factories.UserFactory(role=Role.RESPONDER, is_staff=True, password="correct horse")
+    user = factories.UserFactory(role=Role.RESPONDER, password="correct horse")
     client.force_login(user)
     assert client.get(reverse(TEST)).status_code == 403
