@@ -10,6 +10,8 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from accounts.models import Membership, Role, Team, User
+from accounts.permissions import may
+from core.errors import NotAllowed
 from core.rest import (
     SLUG,
     UUID,
@@ -50,6 +52,13 @@ class PersonFilter(django_filters.CharFilter):
         return PersonField(queryset=User.objects.all()).to_internal_value(value)
 
 
+def acting_person(request):
+    """Whose key or session this is. Raises a ValidationError when a machine's: it is never on call."""
+    if request.user.is_machine:
+        raise serializers.ValidationError({"user": "This key acts as a machine, so say which person is meant."})
+    return request.user
+
+
 # --- people and teams -----------------------------------------------------------------------------------------
 
 
@@ -76,7 +85,8 @@ class PersonField(serializers.RelatedField):
             wanted = {"uuid": uuid.UUID(data)}
         except ValueError:
             wanted = {"email__iexact": data}
-        person = self.get_queryset().filter(**wanted).first() if is_storable(data) else None
+        # A machine is never called, added to a team or put on call.
+        person = self.get_queryset().filter(**wanted, is_machine=False).first() if is_storable(data) else None
         if person is None:
             self.fail("does_not_exist", value=data[:254])
         return person
@@ -114,7 +124,7 @@ class UserShape(Shape):
 
     class Meta:
         model = User
-        fields = ["uuid", "email", "name", "role", "time_zone", "is_active"]
+        fields = ["uuid", "email", "name", "role", "time_zone", "is_active", "is_machine"]
 
     def validate_email(self, email):
         if self.instance and email != self.instance.email:
@@ -138,11 +148,17 @@ class UserFilters(Filters):
     role = WordsFilter(choices=Role.choices)
     team = TeamFilter(field_name="memberships__team")
     is_active = django_filters.BooleanFilter()
+    is_machine = django_filters.BooleanFilter(label="Machines are listed only when asked for: what API keys act as.")
+
+    def filter_queryset(self, queryset):
+        rows = super().filter_queryset(queryset)
+        return rows if self.form.cleaned_data["is_machine"] is not None else rows.people()
 
 
 class UserViewSet(ConfigureViewSet):
     """People. One who leaves is made inactive, not deleted: incidents keep their names."""
 
+    resource = "people"
     queryset = User.objects.all()
     serializer_class = UserShape
     filterset_class = UserFilters
@@ -176,7 +192,7 @@ class TeamShape(SluggedShape):
 
     class Meta:
         model = Team
-        fields = ["slug", "name", "description", "members"]
+        fields = ["slug", "name", "description", "is_private", "members"]
 
     def validate_members(self, members):
         people = [member["user"] for member in members]
@@ -201,8 +217,23 @@ class TeamShape(SluggedShape):
 
 
 class TeamViewSet(ConfigureViewSet):
+    """Teams. Their admins change them; whether one is there is for the platform's admins."""
+
+    resource = "people"
     queryset = Team.objects.prefetch_related("memberships__user")
     serializer_class = TeamShape
     ordering = ("name",)
     lookup_field = "slug"
     lookup_value_regex = SLUG
+
+    def perform_create(self, serializer):
+        self._check_administers()
+        super().perform_create(serializer)
+
+    def perform_destroy(self, team):
+        self._check_administers()
+        super().perform_destroy(team)
+
+    def _check_administers(self):
+        if not may(self.request.user, "administer"):
+            raise NotAllowed("Only an admin of the platform makes and deletes teams. Ask one.")

@@ -5,3 +5,8 @@ class AccountsConfig(AppConfig):
     name = "accounts"
     verbose_name = "People"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self):
+        from accounts import audited, receivers  # noqa: F401  (listen)
+
+        audited.listen()

@@ -1,5 +1,8 @@
 """People, teams, roles and keys."""
 
+import functools
+import ipaddress
+import operator
 import secrets
 import uuid
 import zoneinfo
@@ -11,11 +14,11 @@ from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import FilteredRelation, Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Cast, Lower
 from django.utils import timezone
 from django.utils.text import slugify
 
-from accounts import roles, visibility
+from accounts import audit, audited, permissions, roles, visibility
 from core.models import DueRow
 from core.secrets import EncryptedTextField
 
@@ -31,7 +34,19 @@ class Role(models.TextChoices):
     OBSERVER = roles.OBSERVER, "Observer"
 
 
-class UserManager(BaseUserManager):
+class UserQuerySet(audited.Rows):
+    def people(self):
+        """Humans: whoever can be paged, picked, mentioned. A machine only acts, through its API key."""
+        return self.filter(is_machine=False)
+
+    def who_may(self, verb, team):
+        """The active people who may do it for what belongs to the team; `team` is one, or its number."""
+        enough = [role for role in Role.values if roles.RANKS[role] >= roles.RANKS[roles.TABLE[verb][0]]]
+        there = Membership.objects.filter(team=team, role__in=enough).values("user")
+        return self.people().filter(Q(role__in=enough) | Q(pk__in=there), is_active=True)
+
+
+class UserManager(BaseUserManager.from_queryset(UserQuerySet)):
     def create_user(self, email, password=None, **fields):
         """Create a person who signs in with an email address."""
         if not email:
@@ -64,6 +79,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     time_zone = models.CharField(max_length=64, default="UTC", help_text="An IANA name, for example Europe/Berlin.")
     is_active = models.BooleanField("active", default=True, help_text="An inactive person is never paged.")
+    # Written beside the role for Django's sake. It opens nothing: the role says who may do what.
     is_staff = models.BooleanField("may use the admin", default=False)
     is_machine = models.BooleanField(
         "is a machine", default=False, editable=False, help_text="An API key acts as it. Nobody signs in as one."
@@ -71,11 +87,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_break_glass = models.BooleanField(
         "break-glass",
         default=False,
-        help_text="May sign in with a password when only single sign-on is allowed. All admins are told when it is used.",
+        help_text="May sign in with a password where only single sign-on is allowed. Its use is told to all admins.",
     )
     erased_at = models.DateTimeField(null=True, blank=True, editable=False)
     date_joined = models.DateTimeField(default=timezone.now)
 
+    audit_ignores = ("last_login", "date_joined")
     objects = UserManager()
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -91,6 +108,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         super().clean()
         if self.time_zone not in dict(zone_choices()):
             raise ValidationError({"time_zone": f"“{self.time_zone}” is not a time zone. Use one like Europe/Berlin."})
+
+    def check_password(self, raw_password):
+        """As Django's, which makes a hash of an older kind anew: nobody changed a password then."""
+        with audit.quiet():
+            return super().check_password(raw_password)
 
     def access(self):
         """What the person may do in which team: one query, and none for an admin.
@@ -112,7 +134,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self
 
     def _read_access(self):
-        if self.is_superuser or self.role == Role.ADMIN:
+        if self.role == Role.ADMIN:
             return roles.EVERYTHING
         own = FilteredRelation("memberships", condition=Q(memberships__user=self))
         teams = Team.objects.annotate(own=own).filter(Q(is_private=True) | Q(own__isnull=False)).order_by()
@@ -126,6 +148,26 @@ class User(AbstractBaseUser, PermissionsMixin):
     def visible(self, queryset):
         """The rows of the queryset that the person may see."""
         return visibility.visible(queryset, self)
+
+    def may(self, verb, record=None):
+        """Whether the person may do it: `accounts.permissions.may`, for floors that know no table of roles."""
+        return permissions.may(self, verb, record)
+
+    def may_somewhere(self, verb):
+        return permissions.may_somewhere(self, verb)
+
+    @property
+    def uses_admin(self):
+        """Whether there is anything for them in the admin."""
+        return self.may_somewhere("configure")
+
+    def where_may(self, queryset, verb):
+        """The rows of the queryset for which the person may do it."""
+        return permissions.where_may(queryset, self, verb)
+
+    def hushed(self):
+        """A function `text -> text` that takes out the names of what the person may not see."""
+        return visibility.hushed(self)
 
     def get_full_name(self):
         return str(self)
@@ -147,6 +189,7 @@ class Team(models.Model):
     members = models.ManyToManyField(User, through="Membership", related_name="teams")
 
     team_paths = ("pk",)
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -173,6 +216,8 @@ class Membership(models.Model):
     )
 
     team_paths = ("team",)
+    audit_parent = "team"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["team", "user"]
@@ -186,17 +231,26 @@ def new_prefix():
     return secrets.token_hex(6)
 
 
-class ApiKey(models.Model):
-    """A key of the REST API. Only its hash is kept; `accounts.auth.issue_key` shows the text once."""
+class ApiKeyQuerySet(audited.Rows):
+    def in_state(self, state, *, now):
+        """Those that are `valid`, `expired` or `revoked` at this time."""
+        if state == ApiKey.REVOKED:
+            return self.filter(revoked_at__isnull=False)
+        is_over = Q(expires_at__isnull=False, expires_at__lte=now)
+        return self.filter(is_over if state == ApiKey.EXPIRED else ~is_over, revoked_at=None)
 
-    class Scope(models.TextChoices):
-        READ = "read", "Read"
-        ALERTS = "alerts", "Send alerts"
-        WRITE = "write", "Read and write"
+    def ending(self, *, now, within):
+        """Those that still work and stop within the timedelta, the first to end first."""
+        return self.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=now + within).order_by("expires_at")
+
+
+class ApiKey(models.Model):
+    """A key of the REST API. Only its hash is kept; `accounts.keys` shows the text once."""
+
+    VALID, EXPIRED, REVOKED = "valid", "expired", "revoked"
 
     name = models.CharField(max_length=100, help_text="Where the key is used, for example “deploy script”.")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys", help_text="It acts as them.")
-    scope = models.CharField(max_length=20, choices=Scope.choices, default=Scope.WRITE)
     scopes = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     team = models.ForeignKey(
         Team,
@@ -221,6 +275,9 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     team_paths = ("team",)
+    audit_ignores = ("last_used_at",)
+    audit_parent = "user"
+    objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -228,6 +285,12 @@ class ApiKey(models.Model):
 
     def __str__(self):
         return f"{self.name} (wb_{self.prefix}_…)"
+
+    def state_at(self, now):
+        """`valid`, `expired` or `revoked`."""
+        if self.revoked_at:
+            return self.REVOKED
+        return self.EXPIRED if self.expires_at and self.expires_at <= now else self.VALID
 
 
 class GroupMapping(models.Model):
@@ -237,6 +300,8 @@ class GroupMapping(models.Model):
     role = models.CharField("platform role", max_length=20, choices=Role.choices, blank=True)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="group_mappings")
     team_role = models.CharField("role in the team", max_length=20, choices=Role.choices, blank=True)
+
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["group"]
@@ -266,25 +331,83 @@ class GroupMapping(models.Model):
 
 
 class AccountMail(DueRow):
-    """A mail about an account: an invitation, a reset, a warning. Written with what it tells of, sent by a worker."""
+    """A mail about an account: an invitation, a reset, a warning. Written with what it tells of, sent by a worker.
 
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    It may have a link that can be used once. Only its hash is kept; `accounts.links` shows the text once.
+    """
+
+    class LinkEnd(models.TextChoices):
+        USED = "used", "Used"
+        REPLACED = "replaced", "Replaced by a newer one"
+        WITHDRAWN = "withdrawn", "Withdrawn"
+
+    user = models.ForeignKey(
+        User,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Empty: nobody has looked yet whose address it is, or it is nobody's.",
+    )
+    by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", help_text="Who is told if it fails."
+    )
     kind = models.CharField(max_length=40)
     address = models.EmailField(max_length=254)
     subject = models.CharField(max_length=200)
-    body = EncryptedTextField(help_text="Has a link that signs in, so it is encrypted, and emptied once it is sent.")
+    body = EncryptedTextField(help_text="May have a link that signs in, so it is encrypted, and emptied once sent.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     sent_at = models.DateTimeField(null=True, blank=True)
     error = models.CharField(max_length=500, blank=True)
+    link_hash = models.CharField(max_length=64, blank=True, editable=False)
+    link_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+    link_end = models.CharField(max_length=20, choices=LinkEnd.choices, blank=True, editable=False)
+    link_ended_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["due_at"], name="account_mail_due", condition=Q(due_at__isnull=False)),
+            models.Index(fields=["link_hash"], name="account_mail_by_link", condition=~Q(link_hash="")),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "kind"],
+                condition=~Q(link_hash="") & Q(link_end=""),
+                name="one_open_link_per_person_and_kind",
+            ),
         ]
 
     def __str__(self):
         return f"{self.kind} to {self.address}"
+
+
+class AuditEntryQuerySet(models.QuerySet):
+    def by(self, text):
+        """Entries of who is called like this: a person, a key, an address that was tried."""
+        people = User.objects.filter(Q(name__icontains=text) | Q(email__icontains=text))
+        return self.filter(Q(actor__in=people) | Q(actor_name__icontains=text))
+
+    def of(self, text):
+        """The history of one object and its parts, named like catalog.service:7."""
+        kind, _, object_id = text.partition(":")
+        return self.filter(Q(kind=kind, object_id=object_id) | Q(about=text))
+
+    def from_address(self, text):
+        """Entries that came from this address; none when it is no address."""
+        try:
+            return self.filter(address=str(ipaddress.ip_address(text)))
+        except ValueError:
+            return self.none()
+
+    def telling(self, text):
+        """Entries in which every word stands: in a name, a text, or a value before or after."""
+        rows = self.annotate(changes_text=Cast("changes", models.TextField()))
+        names = ("object_name", "text", "actor_name", "changes_text")
+        for word in text.split()[:6]:
+            found = [Q(**{f"{name}__icontains": word}) for name in names]
+            rows = rows.filter(functools.reduce(operator.or_, found))
+        return rows
 
 
 class AuditEntry(models.Model):
@@ -299,6 +422,9 @@ class AuditEntry(models.Model):
     kind = models.CharField(max_length=100, blank=True, help_text="What it was done to, for example catalog.service.")
     object_id = models.CharField(max_length=100, blank=True)
     object_name = models.CharField(max_length=300, blank=True)
+    about = models.CharField(
+        max_length=140, blank=True, help_text="What the object is a part of, such as oncall.escalationpolicy:7."
+    )
     team = models.ForeignKey(
         Team, on_delete=models.DO_NOTHING, null=True, blank=True, related_name="+", db_constraint=False
     )
@@ -312,6 +438,9 @@ class AuditEntry(models.Model):
     via = models.CharField(max_length=20, blank=True, help_text="web, admin, api, command, system …")
     address = models.GenericIPAddressField(null=True, blank=True)
     agent = models.CharField(max_length=300, blank=True, help_text="The browser or program, as it calls itself.")
+    request_id = models.CharField(max_length=32, blank=True, help_text="The same for what was done in one step.")
+
+    objects = AuditEntryQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
@@ -319,6 +448,8 @@ class AuditEntry(models.Model):
         indexes = [
             models.Index(fields=["kind", "object_id", "-id"], name="audit_by_object"),
             models.Index(fields=["actor", "-id"], name="audit_by_actor"),
+            models.Index(fields=["about", "-id"], name="audit_by_about", condition=~Q(about="")),
+            models.Index(fields=["request_id"], name="audit_by_request", condition=~Q(request_id="")),
         ]
 
     def __str__(self):

@@ -4,9 +4,9 @@ The table is in `accounts.roles`; which rows a person sees at all is in `account
 """
 
 from accounts.roles import NOBODY
-from accounts.visibility import is_visible, teams_of, visible
+from accounts.visibility import is_visible, owned, teams_of, visible
 
-__all__ = ["leads", "leads_person", "may", "may_somewhere", "visible"]
+__all__ = ["leads", "leads_person", "may", "may_once_seen", "may_somewhere", "visible", "where_may"]
 
 
 def may(user, verb, record=None):
@@ -16,15 +16,45 @@ def may(user, verb, record=None):
     record that belongs to no team, the platform's. What is hidden from a person allows nothing.
     """
     access = user.access() if user.is_active else NOBODY
-    if record is None:
+    if record is None or (not access.hidden and access.allows(verb)):
         return access.allows(verb)
     teams = teams_of(record)
-    if record._state.adding or not access.hidden:
+    if record._state.adding:
         return access.allows(verb, teams)
-    if not is_visible(record, user, teams):
+    if access.hidden and not is_visible(record, user, teams):
         return False
-    # Somebody who was called to what is hidden else helps there with the role that they have everywhere.
-    return access.allows(verb, teams - access.hidden)
+    # What is hidden else and shown to them takes the role that they have everywhere.
+    return access.allows(verb, teams - access.hidden) or _is_called(user, access, verb, record)
+
+
+def _is_called(user, access, verb, record):
+    """Whether they were called to work of another team, who answer calls in one of theirs: nobody is locked out.
+
+    The model says in `called(user) -> Q` who was.
+    """
+    model = type(record)
+    if verb != "respond" or not hasattr(model, "called") or not access.own_teams(verb):
+        return False
+    return model._base_manager.filter(model.called(user), pk=record.pk).exists()
+
+
+def may_once_seen(user, verb, record):
+    """As `may`, for a record that came through `visible`, or that the person is about to be called to: no query.
+
+    It knows the roles only, and not whom another team called: where one record is answered, ask `may`.
+    """
+    access = user.access() if user.is_active else NOBODY
+    return access.allows(verb, teams_of(record) - access.hidden)
+
+
+def where_may(queryset, user, verb):
+    """The rows for which the person may do it: what a form offers."""
+    access = user.access() if user.is_active else NOBODY
+    rows = visible(queryset, user)
+    if access.allows(verb):  # what the platform's role allows, it allows in every team that is not hidden
+        return rows
+    own = access.own_teams(verb)
+    return rows.filter(owned(queryset.model, own)) if own else rows.none()
 
 
 def may_somewhere(user, verb):

@@ -4,11 +4,18 @@
 `seen_through` hides as well, without owning. Rows without a team are seen by everybody who may read. A model that has
 exceptions defines `shown_although_hidden(user) -> Q`; one that lies below what it is about gets a rule from above by
 `hidden_rows(model)`.
+
+Sentences that were written once for everybody, such as why an alert is held, may name what only some may see:
+`hushed` takes the names out.
 """
 
-from django.db.models import Q
+import re
+
+from django.db.models import BigIntegerField, Exists, Func, OuterRef, Q, TextField, Value
+from django.db.models.functions import Cast
 
 _rules = {}
+_said = []
 
 
 def hidden_rows(model):
@@ -25,6 +32,8 @@ def visible(queryset, user):
     """The rows of the queryset that the person may see. Nothing is added to the query while no team is hidden."""
     access = user.access()
     model = queryset.model
+    if access.role is None:  # a key of a team: what belongs to no team is not its own either
+        queryset = queryset.filter(_owned_by(model, access.own_teams("read")))
     if not access.hidden:
         return queryset
     paths = (*team_paths(model), *getattr(model, "seen_through", ()))
@@ -40,12 +49,64 @@ def visible(queryset, user):
     return queryset.filter(~hidden)
 
 
+def named_in(field, pattern, rows, key=BigIntegerField):
+    """The condition that a text field names one of the rows, by the group of a regular expression."""
+    number = Func(OuterRef(field), Value(pattern), function="substring", output_field=TextField())
+    return Exists(rows.filter(pk=Cast(number, key())))
+
+
+def said_in_texts(*models):
+    """Their names stand in sentences, so `hushed` has to know them."""
+    _said.extend(models)
+
+
+def hushed(user):
+    """A function `text -> text` that takes out the names of what the person may not see.
+
+    One query for all, and none while no team is hidden.
+    """
+    if not user.access().hidden:
+        return lambda text: text
+    hidden = [
+        model._base_manager.exclude(pk__in=visible(model._base_manager.all(), user).values("pk"))
+        .order_by()
+        .values_list("name")
+        for model in _said
+    ]
+    names = sorted({name for (name,) in hidden[0].union(*hidden[1:]) if name}, key=len, reverse=True)
+    if not names:
+        return lambda text: text
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)", re.IGNORECASE)
+    return lambda text: pattern.sub(PRIVATE, text)
+
+
+PRIVATE = "(private)"
+
+
+def owned(model, teams):
+    """The condition that a row belongs to teams, and to none but these."""
+    theirs, strange = Q(), Q()
+    for path in team_paths(model):
+        *_, last = _fields(model, path)
+        others = (last.related_model or model)._base_manager.exclude(pk__in=teams).values("pk")
+        theirs |= _by_team(model, path, teams)
+        strange |= _by_team(model, path, others)
+    return theirs & ~strange if theirs else Q(pk__in=[])
+
+
 def is_visible(record, user, teams):
     """Whether the person may see the row, which belongs to `teams`. Asks the database only where it must."""
     model, hidden = type(record), user.access().hidden
     if not teams & hidden and model not in _rules and not hasattr(model, "seen_through"):
         return True
     return visible(model._base_manager.filter(pk=record.pk), user).exists()
+
+
+def _owned_by(model, teams):
+    owned = Q(pk__in=())
+    for path in team_paths(model):
+        owned |= _by_team(model, path, teams)
+    return owned
 
 
 def _by_team(model, path, teams):

@@ -7,4 +7,4 @@ class AlertsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self):
-        from alerts import receivers  # noqa: F401  (listens)
+        from alerts import receivers, visibility  # noqa: F401  (listen, and say what is hidden)

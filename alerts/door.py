@@ -21,6 +21,7 @@ from django.conf import settings
 from psycopg.types.json import Jsonb
 
 from accounts.models import ApiKey
+from accounts.scopes import allows, missing
 from alerts.batch import PENDING, Collector, Replayed, Row, Unavailable, Unstorable
 from alerts.deciding import Decider, Watcher
 from alerts.event import clean_line, clean_text, with_key
@@ -31,6 +32,8 @@ from alerts.pacing import Paces
 from alerts.refusals import Refusals, Unreadable
 from alerts.sources.base import BadEvent, Source, read_json
 from alerts.sources.generic import Generic
+from core import limits
+from core.headers import plain
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +42,14 @@ TOUCH_SECONDS = 60  # how often the time of last use of an integration or a key 
 WAIT_LIMIT_SECONDS = 10
 KEPT_HEADERS = ("content-type", "user-agent")
 QUERY_LIMIT = 64 * 1024
+OBSERVES = (
+    "The person of this API key may not send alerts here: they need the responder role. Or use the key of a program "
+    "with the scope alerts:write."
+)
+TOO_MANY_GUESSES = (
+    "Too many requests with keys that nobody has came from your address. Correct the key, wait for the time in "
+    "Retry-After, and send again."
+)
 
 
 # --- answers --------------------------------------------------------------------------------------------------
@@ -76,6 +87,9 @@ class ApiDialect(Source):
     def overloaded(self):
         return self.problem(503, "overloaded", super().overloaded()[1]["message"])
 
+    def limited(self, sentence):
+        return self.problem(429, "too_many_requests", sentence)
+
     def too_large(self, limit):
         return self.problem(413, "too_large", super().too_large(limit)[1]["message"])
 
@@ -86,9 +100,10 @@ class ApiDialect(Source):
 class Request:
     """What the door reads of an HTTP request."""
 
-    __slots__ = ("method", "path", "raw_path", "query", "headers", "_receive", "_body")
+    __slots__ = ("scope", "method", "path", "raw_path", "query", "headers", "_receive", "_body")
 
     def __init__(self, scope, receive):
+        self.scope = scope
         self.method = scope["method"]
         self.path = scope["path"]
         # As it was sent, where an encoded slash is no separator.
@@ -229,7 +244,7 @@ class Door:
         if answer is not None and not any(name == b"content-type" for name, _ in headers):
             kind = b"application/problem+json" if handle == self._rest and status >= 400 else b"application/json"
             headers = ((b"content-type", kind), *headers)
-        headers = (*headers, (b"content-length", b"%d" % len(body)))
+        headers = (*plain(), *headers, (b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -309,6 +324,34 @@ class Door:
                 logger.error("Inbound events are turned away: the database cannot be asked: %s", error)
         return Refused(source.overloaded(), [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)])
 
+    @staticmethod
+    def unknown_key(request, source, answer, headers=()):
+        """The Refused for a key that nobody has. An address that sends many of them is told to wait instead.
+
+        It is asked after the key was looked up: a sender with a right key may share its address with one whose key is
+        old, and its events come in.
+        """
+        limit, who = limits.for_address("unknown_keys", request.scope)
+        verdict = limits.limiter().glance(limit, who, now=time.time())
+        if verdict.is_allowed:
+            return Refused(answer, headers)
+        return Refused(source.limited(TOO_MANY_GUESSES), limit_headers(verdict))
+
+    def _check_rate(self, who, source, integration_id=None):
+        """The Verdict on one more request of a known key. In memory, and passes while in doubt.
+
+        Raises Refused, and tells the admins: not every sender comes again.
+        """
+        verdict = limits.limiter().glance(limits.limit("inbound"), who, now=time.time())
+        if not verdict.is_allowed:
+            reason = (
+                f"More than {verdict.limit.quota} requests came with its key in {verdict.limit.window} seconds, which "
+                "is the limit RATE_LIMIT_INBOUND."
+            )
+            self._desk().refusals.refused(integration_id, reason, now=datetime.now(UTC))
+            raise Refused(source.limited(too_many(verdict)), limit_headers(verdict))
+        return verdict
+
     def _desk(self):
         loop = asyncio.get_running_loop()
         if self._current is None or self._current.loop is not loop:
@@ -364,12 +407,13 @@ class Door:
         try:
             desk.collector.check_room()
             if where != "body":
-                target = await self.target(source, key, where)
+                target = await self.target(source, key, where, request)
                 desk.collector.check_room(target.scope)
                 body = await request.body(source)
             else:
                 body = await request.body(source)
-                target = await self.target(source, source.key_of(body, request.headers), where)
+                target = await self.target(source, source.key_of(body, request.headers), where, request)
+            self._check_rate(target.scope, source, target.integration_id)
             signature = await self._admit(target, source, request.headers, body)
             event_id = _delivery(target, source, request.headers, body)
             accepted = await self.submit(target, source, body, request.headers, event_id=event_id, signature=signature)
@@ -406,12 +450,17 @@ class Door:
         """The rows of one statement. Raises what is in alerts.line.UNREACHABLE."""
         return await self._desk().reader.fetch(query, params)
 
-    async def target(self, source, key, where):
-        """Where the events of this key go. `where` the key stood is "path", "header" or "body". Raises Refused."""
+    async def target(self, source, key, where, request=None):
+        """Where the events of this key go. `where` the key stood is "path", "header" or "body". Raises Refused.
+
+        `request` says whose guess an unknown key is; a mail has none.
+        """
         target = await self._desk().keys.target(key)
         if target is None:
             headers = [(b"www-authenticate", b"Bearer")] if where == "header" else ()
-            raise Refused(source.unknown_key(where), headers)
+            if request is None:
+                raise Refused(source.unknown_key(where), headers)
+            raise self.unknown_key(request, source, source.unknown_key(where), headers)
         if not any(target.opens(kind) for kind in (source.kind, *source.also_keys_of)):
             raise Refused(source.wrong_door(target.source, where))
         return target
@@ -422,12 +471,13 @@ class Door:
         try:
             desk.collector.check_room()
             caller = await self._caller(desk, request)
+            verdict = self._check_rate(f"key:{caller.key_id}", self._api)
             seconds = _wait_seconds(request.query)
             body = await request.body(self._api)
             data = read_json(body)
             if not isinstance(data, dict):
                 raise BadEvent.about("", "Send one alert as a JSON object.")
-            target = await self._service_target(desk, data)
+            target = await self._service_target(desk, caller, data)
             event_id = None
             idempotency_key = request.headers.get("idempotency-key", "")
             if idempotency_key and not data.get("dedup_key"):
@@ -452,7 +502,7 @@ class Door:
         if accepted.result:
             answer["alert_id"] = accepted.result[0].get("alert_id")
             answer["incident_number"] = accepted.result[0].get("incident")
-        return 202, answer, ()
+        return 202, answer, limit_headers(verdict)
 
     async def _caller(self, desk, request):
         problem = self._api.problem
@@ -462,24 +512,25 @@ class Door:
                 "Send a valid API key as “Authorization: Bearer wb_…” or “X-API-Key: wb_…”. "
                 "A revoked or expired key, or one of an inactive person, does not work."
             )
-            raise Refused(problem(401, "not_authenticated", detail), [(b"www-authenticate", b"Bearer")])
+            answer = problem(401, "not_authenticated", detail)
+            raise self.unknown_key(request, self._api, answer, [(b"www-authenticate", b"Bearer")])
         if not caller.may_send_alerts:
-            detail = (
-                "This API key may not send alerts. Use one with the scope “Send alerts”, "
-                "or one with “Read and write” whose person has the responder role."
-            )
+            lacks_scope = not allows(caller.scopes, "alerts", True)
+            detail = missing(caller.scopes, "alerts", True) if lacks_scope else OBSERVES
             raise Refused(problem(403, "not_allowed", detail))
         return caller
 
-    async def _service_target(self, desk, data):
+    async def _service_target(self, desk, caller, data):
         name = clean_line(data.get("service"), 200)
         if not name:
             raise BadEvent.about(
                 "service", "Name the service that has the trouble. GET /api/v1/services lists the slugs."
             )
-        service_id = await desk.keys.service(name)
-        if service_id is None:
+        service_id, team_id = await desk.keys.service(name) or (None, None)
+        if service_id is None or not caller.reaches(team_id):
             raise BadEvent.about("service", f"There is no service “{name}”. GET /api/v1/services lists the slugs.")
+        if not caller.may_send_to(team_id):
+            raise Refused(self._api.problem(403, "not_allowed", OBSERVES))
         return Target(f"api:{service_id}", self._generic.kind, None, service_id)
 
     @staticmethod
@@ -488,6 +539,19 @@ class Door:
             f"SELECT body = %b FROM {InboundEvent._meta.db_table} WHERE id = %s", [body, event_id]
         )
         return not rows or rows[0][0]
+
+
+def limit_headers(verdict):
+    """What a Verdict says in headers of ASGI."""
+    return [(name.lower().encode(), value.encode()) for name, value in verdict.headers().items()]
+
+
+def too_many(verdict):
+    """The sentence for a known key above its limit."""
+    return (
+        f"Nothing was stored: more than {verdict.limit.quota} requests in {verdict.limit.window} seconds came with "
+        "this key. Send the same again after the time in Retry-After, and more events in one request."
+    )
 
 
 def _delivery(target, source, headers, body):

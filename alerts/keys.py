@@ -9,11 +9,14 @@ import time
 
 from django.db import transaction
 
-from accounts.models import ApiKey, User
-from accounts.roles import ADMIN, Access
+from accounts import scopes
+from accounts.keys import narrowed, opens, prefix_of
+from accounts.models import ApiKey, Membership, Team, User
+from accounts.roles import ADMIN, EVERYTHING, Access
 from alerts.models import Integration, new_key
 from catalog.models import Service
 from core.errors import DomainError
+from core.secrets import UNREADABLE, decrypt
 from incidents.models import Severity
 
 # A revoked key may still work for this long; one that was just made, or enabled again, waits at most for the second.
@@ -21,8 +24,9 @@ KEPT_SECONDS = 5
 MISS_KEPT_SECONDS = 1
 KEPT_LIMIT = 10_000
 
+NOBODYS_KEY = ("",) * 11  # as many as the statement reads; nothing opens it
+
 _KEY = re.compile(r"[A-Za-z0-9_-]{8,200}")
-_API_KEY = re.compile(r"wb_[0-9a-f]{12}_[A-Za-z0-9_-]{16,200}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,20 +54,42 @@ class Caller:
 
     key_id: int
     prefix: str
-    scope: str
-    role: str
-    is_superuser: bool
+    scopes: tuple
+    is_personal: bool
+    team_id: int | None
+    access: Access
 
     @property
     def may_send_alerts(self):
-        if self.scope == ApiKey.Scope.WRITE:  # all that its person may, and no more
-            return Access(ADMIN if self.is_superuser else self.role).allows("respond")
-        return self.scope == ApiKey.Scope.ALERTS
+        """Whether there is any service for which it may."""
+        if not scopes.allows(self.scopes, "alerts", True):
+            return False
+        return self._sends_as_a_program or self.access.allows_somewhere("respond")
+
+    def reaches(self, team_id):
+        """Whether the team exists for it."""
+        return self.team_id in (None, team_id) and self.access.allows("read", {team_id})
+
+    def may_send_to(self, team_id):
+        """Whether it may send alerts for the services of this team."""
+        return self.reaches(team_id) and (self._sends_as_a_program or self.access.allows("respond", {team_id}))
+
+    @property
+    def _sends_as_a_program(self):
+        # An admin made it to send alerts, as they make an integration: no role has to say so again. With `*`, or as a
+        # token that somebody made for themselves, it may what its person may, and no more.
+        return not self.is_personal and "alerts:write" in self.scopes
 
 
 def digest(text):
     """SHA-256 of a key, as it is stored."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _signing_secret(stored):
+    """The secret that was stored. One that cannot be read any more fits no signature, and is not one that is known."""
+    text = decrypt(stored)
+    return new_key() if text == UNREADABLE else text
 
 
 def old_key_works(integration, *, now):
@@ -175,10 +201,10 @@ class Keyring:
 
     async def caller(self, key):
         """The Caller of an API key that is neither revoked nor expired and whose person is active, or None."""
-        return await self._callers.get(key) if _API_KEY.fullmatch(key) else None
+        return await self._callers.get(key) if prefix_of(key) else None
 
     async def service(self, name):
-        """The id of the service with this slug, routing key or name, or None."""
+        """`(id, team_id)` of the service with this slug, routing key or name, or None."""
         return await self._services.get(name) if name else None
 
     def forget(self):
@@ -189,30 +215,48 @@ class Keyring:
     async def _load_target(self, key):
         rows = await self._fetch(
             f"SELECT id, source, service_id, default_severity, signing_secret, may_choose_service, "
-            f"options, events_per_minute FROM {Integration._meta.db_table} WHERE is_enabled AND (key_hash = %s "
-            "OR (old_key_hash = %s AND old_key_until > now()))",
+            f"options, events_per_minute FROM {Integration._meta.db_table} WHERE is_enabled "
+            "AND (key_expires_at IS NULL OR key_expires_at > now()) "
+            "AND (key_hash = %s OR (old_key_hash = %s AND old_key_until > now()))",
             [digest(key)] * 2,
         )
         if rows:
-            return Target(f"integration:{rows[0][0]}", rows[0][1], rows[0][0], *rows[0][2:])
+            pk, source, service_id, severity, stored, *rest = rows[0]
+            return Target(f"integration:{pk}", source, pk, service_id, severity, _signing_secret(stored), *rest)
         rows = await self._fetch(f"SELECT id FROM {Service._meta.db_table} WHERE routing_key = %s", [key])
         return Target(f"service:{rows[0][0]}", "", None, rows[0][0]) if rows else None
 
     async def _load_caller(self, key):
+        # By the prefix only, and compared here: how long it takes says nothing about the secret.
         rows = await self._fetch(
-            "SELECT api_key.id, api_key.prefix, api_key.scope, person.role, person.is_superuser "
+            "SELECT api_key.secret_hash, CASE WHEN api_key.old_secret_until > now() THEN api_key.old_secret_hash END, "
+            "person.role, person.is_machine, "
+            f"(SELECT json_object_agg(own.team_id, own.role) FROM {Membership._meta.db_table} own "
+            "WHERE own.user_id = person.id), "
+            f"ARRAY(SELECT team.id FROM {Team._meta.db_table} team WHERE team.is_private AND NOT EXISTS ("
+            f"SELECT FROM {Membership._meta.db_table} own WHERE own.team_id = team.id AND own.user_id = person.id)), "
+            "api_key.id, api_key.prefix, api_key.scopes, api_key.is_personal, api_key.team_id "
             f"FROM {ApiKey._meta.db_table} api_key "
             f"JOIN {User._meta.db_table} person ON person.id = api_key.user_id "
-            "WHERE api_key.secret_hash = %s AND api_key.prefix = %s AND api_key.revoked_at IS NULL "
+            "WHERE api_key.prefix = %s AND api_key.revoked_at IS NULL "
             "AND (api_key.expires_at IS NULL OR api_key.expires_at > now()) AND person.is_active",
-            [digest(key), key[3:15]],
+            [prefix_of(key)],
         )
-        return Caller(*rows[0]) if rows else None
+        secret_hash, old_secret_hash, role, is_machine, teams, hidden, *known = (*rows, NOBODYS_KEY)[0]
+        if not opens(key, secret_hash, old_secret_hash):
+            return None
+        if role == ADMIN:
+            access = EVERYTHING
+        else:
+            access = Access(role, {int(team): own for team, own in (teams or {}).items()}, frozenset(hidden))
+        if team_id := known[-1]:
+            access = narrowed(None if is_machine else access, role, team_id, {team_id, *hidden})
+        return Caller(*known, access)
 
     async def _load_service(self, name):
         rows = await self._fetch(
-            f"SELECT id FROM {Service._meta.db_table} WHERE slug = %s OR routing_key = %s OR name = %s "
+            f"SELECT id, team_id FROM {Service._meta.db_table} WHERE slug = %s OR routing_key = %s OR name = %s "
             "ORDER BY (slug = %s) DESC, (routing_key = %s) DESC LIMIT 1",
             [name] * 5,
         )
-        return rows[0][0] if rows else None
+        return rows[0] if rows else None

@@ -7,13 +7,15 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from accounts import audited
 from accounts.models import Team
 from catalog.models import Service
 from core.models import DueRow
 from core.registry import Registry
+from core.secrets import EncryptedTextField
 from incidents.models import Incident, Priority, Severity
 from oncall.models import EscalationPolicy
 
@@ -60,8 +62,8 @@ class Integration(models.Model):
         default=True, help_text="An alert may name another service by its slug or routing key."
     )
     default_severity = models.CharField(max_length=10, choices=Severity.choices, default=Severity.MEDIUM)
-    signing_secret = models.CharField(
-        max_length=200, blank=True, help_text="When set, every request must carry a valid HMAC signature."
+    signing_secret = EncryptedTextField(
+        blank=True, help_text="When set, every request must carry a valid HMAC signature."
     )
     options = models.JSONField(default=dict, blank=True, help_text="What this kind of source can be told.")
 
@@ -125,11 +127,19 @@ class Integration(models.Model):
     old_key_until = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="The key before this one works until then."
     )
+    key_expires_at = models.DateTimeField(
+        "key expires at",
+        null=True,
+        blank=True,
+        help_text="From then on no key of it works and what it sends is refused. Empty: it works for ever.",
+    )
     is_enabled = models.BooleanField("enabled", default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_event_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     team_paths = ("team", "service__team")
+    audit_ignores = ("last_event_at",)
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -275,7 +285,7 @@ class Alert(models.Model):
     @classmethod
     def shown_although_hidden(cls, user):
         """The alerts of an incident that somebody was called to."""
-        return Q(incident__in=Incident.objects.filter(Incident.shown_although_hidden(user)))
+        return Exists(Incident.objects.filter(Incident.shown_although_hidden(user), pk=OuterRef("incident")))
 
 
 class ChangeEvent(models.Model):
@@ -368,6 +378,8 @@ class Rule(models.Model):
 
     team_paths = ("integration__team", "integration__service__team")
     seen_through = ("service__team", "policy__team")
+    audit_parent = "integration"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["integration", "position", "id"]
@@ -406,6 +418,8 @@ class Silence(models.Model):
     due_at = models.DateTimeField(null=True, blank=True, help_text="When somebody must look at it next.")
 
     team_paths = ("integration__team", "integration__service__team", "service__team")
+    audit_ignores = ("updated_at", "warn_at", "due_at")
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["-ends_at"]
@@ -455,6 +469,7 @@ class MaintenanceWindow(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True, help_text="When somebody ended it for good.")
 
     team_paths = ("services__team", "teams")
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["-starts_at"]
@@ -493,6 +508,7 @@ class InhibitionRule(models.Model):
     is_enabled = models.BooleanField("enabled", default=True)
 
     team_paths = ("integration__team", "integration__service__team")
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -532,6 +548,8 @@ class Heartbeat(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     team_paths = ("service__team",)
+    audit_ignores = ("armed_at", "last_ping_at", "last_ping_via", "missed_at", "due_at")
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["name"]

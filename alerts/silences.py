@@ -16,7 +16,7 @@ from django.db.models import Case, CharField, Count, DateTimeField, F, OuterRef,
 from django.db.models.functions import Cast, Coalesce, Concat
 
 from accounts.models import Membership, Role, User
-from accounts.permissions import may
+from accounts.permissions import may, visible
 from alerts import matching, quiet
 from alerts.models import Alert, Silence
 from core.errors import DomainError, IllegalMove
@@ -62,10 +62,10 @@ def soonest_end_first(rows, now):
     return rows.order_by(alive.asc(nulls_last=True), "-ends_at", "-pk")
 
 
-def with_holds(rows):
-    """These silences, each with `holds`: how many firing alerts it holds now."""
-    by = Concat(Value(f"{quiet.SILENCE}:"), Cast(OuterRef("pk"), CharField()))
-    held = Alert.objects.firing().filter(held_by=by).order_by().values("held_by")
+def with_holds(rows, by):
+    """These silences, each with `holds`: how many firing alerts that the person may see it holds now."""
+    name = Concat(Value(f"{quiet.SILENCE}:"), Cast(OuterRef("pk"), CharField()))
+    held = visible(Alert.objects.firing(), by).filter(held_by=name).order_by().values("held_by")
     return rows.annotate(holds=Coalesce(Subquery(held.annotate(count=Count("pk")).values("count")), 0))
 
 
@@ -251,15 +251,29 @@ def _look(silence, now):
 def _warn(silence, now):
     """Tell its owner that it ends soon, if something fires that it holds; without one, whoever else it concerns."""
     held = Alert.objects.firing().filter(held_by=by_of(silence)).select_related("service")
+    if not held.exists():
+        return
+    teams = set(held.order_by().values_list("service__team", flat=True).distinct())
+    topic = f"silence:{silence.pk}:{silence.ends_at.astimezone(dt.UTC):%Y%m%dT%H%M%S}"
+    for people in _who_is_told(silence, teams):
+        said = [(person, _warning(silence, visible(held, person), now)) for person in people]
+        pages = [Page(topic, topic, person.pk, message, is_repeat=True) for person, message in said if message]
+        if any(outcome.is_reachable for outcome in plan_many(pages, now=now)):
+            return
+    logger.warning("Nobody could be told that silence %s ends with alerts that fire.", silence.pk)
+
+
+def _warning(silence, held, now):
+    """What to tell of the alerts that the reader may see; None without any."""
     alerts = list(held.order_by("first_at")[:SHOWN])
     if not alerts:
-        return
+        return None
     count = held.count() if len(alerts) == SHOWN else len(alerts)
     what = "1 alert that it holds" if count == 1 else f"{count} alerts that it holds"
     title = f"A silence ends at {quiet.said(silence.ends_at, now)}, and {what} still fire{'s' if count == 1 else ''}"
     names = "; ".join(f"{one.title} ({one.service})" for one in alerts[:5])
     more = f" and {count - 5} more" if count > 5 else ""
-    message = Message(
+    return Message(
         title=title,
         body=f"{names}{more}. They page when it ends. Extend or end the silence. Its reason: {silence.reason}",
         url=f"{settings.PUBLIC_URL}/silences/{silence.uuid}",
@@ -267,23 +281,17 @@ def _warn(silence, now):
         kind=Kind.NOTICE,
         thread=f"silence-{silence.uuid}",
     )
-    for people in _who_is_told(silence, {one.service.team_id for one in alerts}):
-        topic = f"silence:{silence.pk}:{silence.ends_at.astimezone(dt.UTC):%Y%m%dT%H%M%S}"
-        pages = [Page(topic, topic, user_id, message, is_repeat=True) for user_id in people]
-        if any(outcome.is_reachable for outcome in plan_many(pages, now=now)):
-            return
-    logger.warning("Nobody could be told that silence %s ends with %s alerts.", silence.pk, count)
 
 
 def _who_is_told(silence, team_ids):
-    """Lists of user ids, each for when nobody of the one before can be reached."""
-    if silence.owner and silence.owner.is_active:
-        yield [silence.owner_id]
+    """Lists of people, each for when nobody of the one before can be reached."""
+    if silence.owner and silence.owner.is_active and not silence.owner.is_machine:
+        yield [silence.owner]
     teams = {silence.service.team_id} if silence.service else team_ids
     members = Membership.objects.filter(team__in=teams, user__is_active=True).select_related("user").order_by("user")
-    yield list(dict.fromkeys(one.user_id for one in members if may(one.user, "respond")))
-    admins = User.objects.filter(Q(role=Role.ADMIN) | Q(is_superuser=True), is_active=True)
-    yield list(admins.order_by("pk").values_list("pk", flat=True))
+    yield list(dict.fromkeys(one.user for one in members if may(one.user, "respond", one)))
+    admins = User.objects.people().filter(role=Role.ADMIN, is_active=True)
+    yield list(admins.order_by("pk"))
 
 
 # --- what it would hold -------------------------------------------------------------------------------------------
@@ -307,14 +315,17 @@ class Preview:
     is_cut: bool
 
 
-def preview(condition, *, now, integration=None, service=None, services=(), teams=(), limit=SAMPLE):
+def preview(condition, *, now, by=None, integration=None, service=None, services=(), teams=(), limit=SAMPLE):
     """What a condition holds among the alerts of the last 7 days. Raises DomainError when it cannot be read.
 
-    Every alert must be of the integration and the service, and of one of `services` or `teams` if there are any.
+    Every alert must be of the integration and the service, and of one of `services` or `teams` if there are any. It is
+    told of what `by` may see, if given; it may hold more.
     """
     text = checked_condition(condition, is_narrow=True)
     parsed = matching.parse(text) if text else None
     rows = Alert.objects.filter(last_at__gt=now - LOOK_BACK).select_related("service", "integration")
+    if by is not None:
+        rows = visible(rows, by)
     if integration is not None:
         rows = rows.filter(integration=integration)
     if service is not None:

@@ -23,6 +23,7 @@ from core.rest import (
     Shape,
     SluggedShape,
     WordsFilter,
+    read_body,
     read_query,
 )
 from notifications.api import SendShape, SentShape, tell
@@ -84,6 +85,7 @@ class ServiceFilters(Filters):
 
 
 class ServiceViewSet(ConfigureViewSet):
+    resource = "catalog"
     queryset = Service.objects.select_related("team", "policy")
     serializer_class = ServiceShape
     filterset_class = ServiceFilters
@@ -111,6 +113,7 @@ class DependencyFilters(Filters):
 class DependencyViewSet(ConfigureViewSet):
     """Which service needs which. A circle is refused, with its names."""
 
+    resource = "catalog"
     queryset = Dependency.objects.select_related("service", "needs")
     serializer_class = DependencyShape
     filterset_class = DependencyFilters
@@ -119,7 +122,7 @@ class DependencyViewSet(ConfigureViewSet):
     http_method_names = ["get", "post", "delete", "head", "options"]
 
     def perform_create(self, serializer):
-        serializer.instance = dependencies.add(**serializer.validated_data, now=timezone.now())
+        serializer.instance = self.do(dependencies.add, **serializer.validated_data, now=timezone.now())
 
     def perform_destroy(self, instance):
         dependencies.remove(instance, now=timezone.now())
@@ -164,7 +167,13 @@ class CurrentShape(serializers.Serializer):
     service = ServiceOnCallShape(allow_null=True)
 
 
+# What tells who is on call: why, by which policy, and what its targets are called.
+ON_CALL = ("why", "unavailable", "target", "policy")
+
+
 class CurrentOnCall(Edge, ViewSet):
+    resource = "oncall"
+    sentences = ON_CALL
     pagination_class = None
 
     @extend_schema(operation_id="oncall_current", parameters=[CurrentQuery], responses=CurrentShape)
@@ -175,7 +184,7 @@ class CurrentOnCall(Edge, ViewSet):
         """
         query, at = _read(CurrentQuery, request)
         team, service = query.get("team"), query.get("service")
-        schedules = Schedule.objects.filter(team=team) if team else Schedule.objects.all()
+        schedules = request.user.visible(Schedule.objects.filter(team=team) if team else Schedule.objects.all())
         if service and not team:
             schedules = schedules.none()
         teams = {}
@@ -246,6 +255,8 @@ class EverybodyShape(serializers.Serializer):
 
 
 class OnCallViewSet(Edge, ViewSet):
+    resource = "oncall"
+    sentences = ON_CALL
     pagination_class = None
 
     @extend_schema(operation_id="oncall_find_current", parameters=[FindCurrentQuery], responses=FindCurrentShape)
@@ -293,7 +304,7 @@ class OnCallViewSet(Edge, ViewSet):
     def everybody(self, request):
         """Everybody who is on call, in every schedule and role, by team."""
         _, at = _read(AtQuery, request)
-        schedules = [shown for _, shown in _schedules(Schedule.objects.all(), at=at)]
+        schedules = [shown for _, shown in _schedules(request.user.visible(Schedule.objects.all()), at=at)]
         return Response(EverybodyShape({"at": at, "schedules": schedules}).data)
 
 
@@ -313,6 +324,9 @@ class NotifyShape(SendShape):
 
 
 class Notify(Edge, ViewSet):
+    resource = "notifications"
+    sentences = ("reason", "reasons")
+
     @extend_schema(operation_id="notify", request=NotifyShape, responses={201: SentShape})
     def create(self, request):
         """Tell one person, or whoever is on call now, by their own rules. 409 when nothing reaches anybody.
@@ -320,9 +334,7 @@ class Notify(Edge, ViewSet):
         Of those on call the first role that has somebody is told: the primary, else the secondary, else the tertiary;
         for a service, the first person whom its policy calls.
         """
-        shape = NotifyShape(data=request.data)
-        shape.is_valid(raise_exception=True)
-        fields, now = shape.validated_data, timezone.now()
+        fields, now = read_body(NotifyShape, request), timezone.now()
         subject = fields.get("service") or fields.get("schedule") or fields.get("team")
         people = _first_on_call(subject, now) if subject else [fields["user"]]
         return Response(SentShape(tell(people, fields, now=now)).data, status=201)

@@ -4,6 +4,7 @@ import secrets
 
 from django.db import models
 
+from accounts import audited
 from accounts.models import Team
 from oncall.models import EscalationPolicy
 
@@ -55,6 +56,7 @@ class Service(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     team_paths = ("team",)
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -90,6 +92,8 @@ class Dependency(models.Model):
 
     team_paths = ("service__team",)
     seen_through = ("needs__team",)
+    audit_parent = "service"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["service__name", "needs__name"]

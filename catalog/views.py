@@ -13,7 +13,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from accounts.models import Team, User
-from accounts.permissions import may
+from accounts.permissions import may_somewhere, visible
+from accounts.visibility import hushed
 from catalog import policies
 from catalog.models import Service
 from core.errors import DomainError
@@ -37,7 +38,7 @@ def oncall(request):
 @require_POST
 def availability(request):
     """Say whether one can be called now."""
-    if not may(request.user, "respond"):
+    if not may_somewhere(request.user, "respond"):
         raise PermissionDenied
     form = AvailabilityForm(request.POST, for_whom=request.user)
     if form.is_valid():
@@ -63,17 +64,19 @@ DONE = {
 def _show(request, refused=None):
     now = timezone.now()
     said = next((one for one in Availability.objects.filter(user=request.user) if one.holds(now)), None)
-    teams = list(Team.objects.all())
+    reader = request.user
+    teams = list(visible(Team.objects.all(), reader))
     mine = set(request.user.memberships.values_list("team_id", flat=True))
     chosen = _chosen(request, teams, has_teams=bool(mine))
     wanted = {MINE: mine, ALL: None}.get(chosen["team"], {one.pk for one in teams if one.slug == chosen["team"]})
     services = Service.objects.exclude(lifecycle=Service.Lifecycle.ARCHIVED).select_related("team")
-    schedules = Schedule.objects.filter(~_called_for_a_service()).select_related("team").order_by("team__name", "name")
+    schedules = Schedule.objects.filter(~_called_for_a_service(reader)).select_related("team")
+    services, schedules = visible(services, reader), visible(schedules, reader).order_by("team__name", "name")
     if wanted is not None:
         services, schedules = services.filter(team_id__in=wanted), schedules.filter(team_id__in=wanted)
     if chosen["q"]:
         services, schedules = services.filter(name__icontains=chosen["q"]), schedules.none()
-    board = Board(list(services.order_by("tier", "name")), list(schedules), now=now)
+    board = Board(list(services.order_by("tier", "name")), list(schedules), now=now, reader=reader)
     with_schedule = set(Schedule.objects.values_list("team_id", flat=True))
     context = {
         "section": "oncall",
@@ -89,7 +92,7 @@ def _show(request, refused=None):
         ],
         "form": refused or AvailabilityForm(for_whom=request.user, said=said),
         "said": said,
-        "may_respond": may(request.user, "respond"),
+        "may_respond": may_somewhere(reader, "respond"),
         "skipped": SKIPPED,
     }
     return render(request, "catalog/oncall.html", context, status=400 if refused else 200)
@@ -103,9 +106,9 @@ def _chosen(request, teams, *, has_teams):
     return {"team": team, "q": storable(request.GET.get("q", "")).strip()}
 
 
-def _called_for_a_service():
+def _called_for_a_service(reader):
     """The schedules that the policy of a service calls: its own policy, or the default of its team."""
-    services = Service.objects.exclude(lifecycle=Service.Lifecycle.ARCHIVED)
+    services = visible(Service.objects.exclude(lifecycle=Service.Lifecycle.ARCHIVED), reader)
     used = EscalationPolicy.objects.filter(
         Q(Exists(services.filter(policy=OuterRef("pk"))))
         | Q(Exists(services.filter(policy=None, team=OuterRef("team"))), is_team_default=True)
@@ -128,6 +131,7 @@ class Line:
     instead_of: User | None = None
     is_off: bool = False
     is_shadow: bool = False
+    is_named: bool = True  # by the policy, not by a schedule
 
     @property
     def is_free(self):
@@ -169,11 +173,17 @@ class ServiceNow:
 
 
 class Board:
-    """Who is on call now for these services, and in these schedules, in a constant number of queries."""
+    """Who is on call now for these services, and in these schedules, in a constant number of queries.
 
-    def __init__(self, services, schedules, *, now):
+    The reader sees the services and schedules given. A policy may call the schedule of a team that is hidden from
+    them: then it says who is called, and not the schedule's name.
+    """
+
+    def __init__(self, services, schedules, *, now, reader):
         self.now, self._services, self._schedules = now, services, schedules
         self._policies = policies.copies_for(services)
+        self._hush = hushed(reader)
+        self._hidden = reader.access().hidden
         self._chains = policies.chain_of(self._policies, at=now)
         loose = {one.pk for one in schedules}
         called = {
@@ -233,12 +243,13 @@ class Board:
             lines = [self._called(target, one) for target, people in targets for one in people]
             levels.append(LevelNow(level["number"], minutes, lines))
             minutes += level["delay_minutes"]
-        return ServiceNow(service, self._policies[service.pk], levels)
+        policy = self._policies[service.pk]
+        return ServiceNow(service, policy | {"name": self._hush(policy["name"])} if policy else policy, levels)
 
     def _called(self, target, one):
         if one.user_id is None:
-            schedule = self._by_id.get(target["id"])
-            return Line(None, schedule, trouble=f"{one.problem[:1].upper()}{one.problem[1:]}.")
+            schedule = self._shown(target["id"])
+            return Line(None, schedule, trouble=self._hush(f"{one.problem[:1].upper()}{one.problem[1:]}."))
         if one.schedule_id is None:
             return self._line(one.user_id)
         return self._on_call(one.schedule_id, one)
@@ -246,7 +257,8 @@ class Board:
     def _on_call(self, schedule_id, one):
         until, following = self._turnover(schedule_id, one)
         line = self._line(one.user_id, is_shadow=one.role == shifts.SHADOW)
-        line.schedule = self._by_id[schedule_id]
+        line.schedule = self._shown(schedule_id)
+        line.is_named = False
         line.role = Duty(one.role).label
         line.until = until
         line.following = following if following is None else self._named(following)
@@ -254,6 +266,10 @@ class Board:
         line.instead_of = self._users.get(one.instead_of)
         line.is_off = one.is_off
         return line
+
+    def _shown(self, schedule_id):
+        schedule = self._by_id.get(schedule_id)
+        return None if schedule is None or schedule.team_id in self._hidden else schedule
 
     def _line(self, user_id, *, is_shadow=False):
         person, reach = self._users.get(user_id), self._reaches.get(user_id)

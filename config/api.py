@@ -7,6 +7,8 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 
 from accounts.api import TeamViewSet, UserViewSet
+from accounts.audit_api import AuditViewSet
+from accounts.key_api import ApiKeyViewSet
 from alerts.api import (
     AlertViewSet,
     ChangeEventViewSet,
@@ -73,6 +75,8 @@ router.register("services", ServiceViewSet)
 router.register("dependencies", DependencyViewSet)
 router.register("teams", TeamViewSet)
 router.register("users", UserViewSet)
+router.register("api-keys", ApiKeyViewSet)
+router.register("audit", AuditViewSet)
 router.register("schedules", ScheduleViewSet)
 router.register(rf"schedules/(?P<slug>{SLUG})/overrides", OverrideViewSet, basename="override")
 router.register(rf"schedules/(?P<slug>{SLUG})/swaps", SwapViewSet, basename="swap")

@@ -13,9 +13,14 @@ from django.conf import settings  # noqa: E402
 
 from alerts import ingest, presence  # noqa: E402
 from alerts.door import Door  # noqa: E402
+from config import checks  # noqa: E402
+from core.bodies import Bodies  # noqa: E402
+from core.cors import Cors  # noqa: E402
 from incidents.live import socket  # noqa: E402
 
+checks.refuse_unsafe()
 beater = presence.Beater()
-application = beater.around(ProtocolTypeRouter({"http": Door(pages, decide=ingest.decide_ids), "websocket": socket}))
+door = Door(Bodies(pages), decide=ingest.decide_ids)
+application = beater.around(ProtocolTypeRouter({"http": Cors(door), "websocket": socket}))
 if settings.ROLE == "web":
     beater.start()

@@ -8,7 +8,7 @@ import secrets
 from django.conf import settings
 from django.db import transaction
 
-from accounts.auth import issue_key
+from accounts.keys import issue_key, issue_machine_key
 from accounts.models import Membership, Role, Team, User
 from alerts import heartbeats, maintenance
 from alerts.keys import issue_key as issue_integration_key
@@ -98,6 +98,20 @@ def fill(*, base_url, now):
         integration.save()
     _quiet(services, admin, now)
     _, api_key = issue_key(admin, name="Demo")
+    issue_machine_key(
+        name="Deploy script of the shop",
+        scopes=["alerts:write", "incidents:read"],
+        role=Role.RESPONDER,
+        team=teams["shop"],
+        by=admin,
+    )
+    issue_key(
+        people["alice"],
+        name="Laptop",
+        scopes=["incidents:write", "oncall:read"],
+        expires_at=now + dt.timedelta(days=90),
+        is_personal=True,
+    )
     content = {
         "base_url": base_url,
         "admin": {"email": admin.email, "password": admin_password},

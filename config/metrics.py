@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.utils import timezone
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-from core import due
+from core import due, limits
 from core.models import Counter, Pulse, WorkerBeat
 from incidents import states
 from incidents.models import Incident
@@ -26,6 +26,7 @@ ALWAYS = [
     "escalations_total",
     "notifications_sent_total",
     "worker_restarts_total",
+    limits.REFUSED,
 ]
 
 _cached = (0.0, "")

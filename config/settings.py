@@ -3,6 +3,7 @@
 Every name is explained in docs/configuration.md. The defaults start the program on its own embedded PostgreSQL.
 """
 
+import datetime
 import os
 import sys
 import zoneinfo
@@ -10,8 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
+from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
-from core import embedded
+from core import embedded, hosts
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -45,8 +47,12 @@ SECRET_KEY = env.str("SECRET_KEY", default="") or embedded.secret_key(WATCHBILL_
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 # Fernet keys for secrets in the database, the one that encrypts first; empty: derived from SECRET_KEY.
 ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", default=[])
-PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"])
+PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/") or "http://127.0.0.1:8000"
+IS_HTTPS = PUBLIC_URL.lower().startswith("https://")
+# Beside the site's own name those by which only this machine can call it.
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[]) or [
+    *dict.fromkeys([hosts.of(PUBLIC_URL) or "localhost", "localhost", ".localhost", "127.0.0.1", "[::1]"])
+]
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL])
 SITE_NAME = env.str("SITE_NAME", default="Watchbill")
 
@@ -68,6 +74,13 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_q",
     "django_prometheus",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "axes",
     "core",
     "accounts",
     "notifications",
@@ -81,12 +94,20 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "core.headers.Headers",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.gate.Gate",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.audit.Origin",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.sessions.Seen",
+    "accounts.middleware.SecondFactorMiddleware",
+    "axes.middleware.AxesMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
@@ -159,7 +180,7 @@ Q_CLUSTER = {
 
 # --- people ---------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = ["accounts.auth.Backend"]
+AUTHENTICATION_BACKENDS = ["accounts.passwords.LockoutBackend", "accounts.passwords.PasswordBackend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -172,8 +193,72 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "login"
-SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+CSRF_COOKIE_HTTPONLY = True  # pages read the token from their form
+if IS_HTTPS:  # no other host of the domain can set a cookie with this prefix
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
+# Long, because a person who is called at three in the morning must not look for a password first.
+SESSION_COOKIE_AGE = env.int("SESSION_HOURS", default=336) * 3600
+
+# --- sign-in: docs/sign-in.md, docs/decisions/0011-sign-in.md -------------------------------------------------------
+PASSWORD_SIGN_IN = env.str("PASSWORD_SIGN_IN", default="everybody")
+REQUIRE_SECOND_FACTOR = env.str("REQUIRE_SECOND_FACTOR", default="nobody")
+# Providers of single sign-on. One of them: OIDC_ISSUER and what begins like it. Several: OIDC_PROVIDERS, a JSON list.
+OIDC_PROVIDERS = env.json("OIDC_PROVIDERS", default=[])
+if env.str("OIDC_ISSUER", default=""):
+    OIDC_PROVIDERS = [
+        {
+            "id": env.str("OIDC_ID", default="sso"),
+            "name": env.str("OIDC_NAME", default="single sign-on"),
+            "issuer": env.str("OIDC_ISSUER"),
+            "client_id": env.str("OIDC_CLIENT_ID", default=""),
+            "client_secret": env.str("OIDC_CLIENT_SECRET", default=""),
+            "scopes": env.str("OIDC_SCOPES", default="openid profile email"),
+            "groups_claim": env.str("OIDC_GROUPS_CLAIM", default="groups"),
+            "email_domains": env.list("OIDC_EMAIL_DOMAINS", default=[]),
+            "trusts_email": env.bool("OIDC_TRUSTS_EMAIL", default=False),
+            "asks_second_factor": env.bool("OIDC_ASKS_SECOND_FACTOR", default=False),
+        },
+        *OIDC_PROVIDERS,
+    ]
+OIDC_CREATE_ACCOUNTS = env.bool("OIDC_CREATE_ACCOUNTS", default=False)
+OIDC_DEFAULT_ROLE = env.str("OIDC_DEFAULT_ROLE", default="observer")
+
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]  # nobody signs up; a check wants the address of the login in it
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_FORMS = {"login": "accounts.forms.LoginForm"}
+# What is guessed is counted by accounts.lockout in the database, so that nobody is kept out by a cache that is down.
+ACCOUNT_RATE_LIMITS = False
+MFA_RATE_LIMITS = False
+SOCIALACCOUNT_ADAPTER = "accounts.adapters.SocialAccountAdapter"
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+MFA_ADAPTER = "accounts.adapters.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_FORMS = {
+    "authenticate": "accounts.forms.SecondFactorForm",
+    "reauthenticate": "accounts.forms.SecondFactorAgainForm",
+}
+MFA_TOTP_ISSUER = SITE_NAME
+MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
+MFA_PASSKEY_LOGIN_ENABLED = True
+
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = env.int("LOCKOUT_FAILURES", default=5)
+AXES_COOLOFF_TIME = datetime.timedelta(minutes=env.int("LOCKOUT_MINUTES", default=15))
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # or a forgotten tab would keep its owner out
+AXES_CLIENT_IP_CALLABLE = "accounts.lockout.address_of"
+AXES_USERNAME_CALLABLE = "accounts.lockout.name_of"
+AXES_LOCKOUT_CALLABLE = "accounts.lockout.respond"
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "code", "csrfmiddlewaretoken"]  # it keeps what was sent
 
 # --- words and numbers of the product -------------------------------------------------------------------------
 CORRELATION_WINDOW_SECONDS = env.int("CORRELATION_WINDOW_SECONDS", default=300)
@@ -187,10 +272,13 @@ SLA_TARGET_SECONDS = {
 }
 RETRY_DELAYS_SECONDS = env.list("RETRY_DELAYS_SECONDS", cast=int, default=[5, 10, 20])
 LINK_HOURS = env.int("LINK_HOURS", default=24)
+INVITATION_HOURS = env.int("INVITATION_HOURS", default=72)
+RESET_MINUTES = env.int("RESET_MINUTES", default=60)
 INGEST_MAX_BODY_BYTES = env.int("INGEST_MAX_BODY_BYTES", default=512 * 1024)
 INGEST_QUEUE_LIMIT = env.int("INGEST_QUEUE_LIMIT", default=5000)
 RAW_EVENT_DAYS = env.int("RAW_EVENT_DAYS", default=90)
 CHANGE_EVENT_DAYS = env.int("CHANGE_EVENT_DAYS", default=90)
+AUDIT_DAYS = env.int("AUDIT_DAYS", default=2 * 365)  # 0: for ever
 STORM_INCIDENTS_PER_MINUTE = env.int("STORM_INCIDENTS_PER_MINUTE", default=60)
 SILENCE_WARNING_SECONDS = env.int("SILENCE_WARNING_SECONDS", default=900)
 # Addresses that outgoing webhooks may reach although they are private: "127.0.0.1", "10.1.0.0/16".
@@ -198,6 +286,20 @@ HTTP_ALLOW_PRIVATE = env.list("HTTP_ALLOW_PRIVATE", default=[])
 
 # Proxies in front of us whose X-Forwarded-For counts: how many there are ("1"), or their networks ("10.0.0.0/8").
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+# How often somebody may do what: "600/minute", "20/10s", "off". See docs/limits.md.
+RATE_LIMITS = {
+    "inbound": env.str("RATE_LIMIT_INBOUND", default="100000/minute"),
+    "unknown_keys": env.str("RATE_LIMIT_UNKNOWN_KEYS", default="60/minute"),
+    "api": env.str("RATE_LIMIT_API", default="3000/minute"),
+    "api_changes": env.str("RATE_LIMIT_API_CHANGES", default="1200/minute"),
+    "answers": env.str("RATE_LIMIT_ANSWERS", default="6000/minute"),
+    "public": env.str("RATE_LIMIT_PUBLIC", default="1200/minute"),
+    "guesses": env.str("RATE_LIMIT_GUESSES", default="60/minute"),
+}
+# shared: counted in Redis if there is a REDIS_URL, else in PostgreSQL. process: each web process counts for itself.
+RATE_LIMIT_STORE = env.str("RATE_LIMIT_STORE", default="shared")
+SOCKETS_PER_PERSON = env.int("SOCKETS_PER_PERSON", default=50)
+SOCKETS_PER_ADDRESS = env.int("SOCKETS_PER_ADDRESS", default=1000)
 
 # --- mail -----------------------------------------------------------------------------------------------------
 EMAIL_URL = env.str("EMAIL_URL", default="")
@@ -259,6 +361,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.auth.RolePermission"],
+    "DEFAULT_THROTTLE_CLASSES": ["core.throttle.ApiThrottle"],
     "DEFAULT_PAGINATION_CLASS": "core.api.CursorPagination",
     "EXCEPTION_HANDLER": "core.api.problem_handler",
     "PAGE_SIZE": 50,
@@ -275,6 +378,7 @@ SPECTACULAR_SETTINGS = {
     # Several things have a role, a priority or a state.
     "ENUM_NAME_OVERRIDES": {
         "RoleEnum": "accounts.models.Role",
+        "ApiKeyStateEnum": "accounts.key_api.STATES",
         "OnCallRoleEnum": "oncall.models.Duty",
         "CalledRoleEnum": "oncall.api.shapes.CALLED_ROLES",
         "WeekdayEnum": "oncall.api.schedules.WEEKDAYS",
@@ -301,8 +405,51 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 # Each place of a rotation is two fields, and the page of a schedule has all its layers.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
+DATA_UPLOAD_MAX_NUMBER_FILES = 5
+# Of any request outside of the door for alerts, which has a limit of its own. A calendar file may have 5 MB.
+MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=6 * 1024 * 1024)
+# --- what browsers are told: see core/headers.py ---------------------------------------------------------------
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
+# Behind a proxy with TLS. Whoever comes past the proxy and writes this header deceives only themselves.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else None
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=365 * 24 * 3600) if IS_HTTPS else 0
+# Left to the proxy, which knows the scheme: a redirect of ours would go in circles behind one that does not say it.
+# Other names below ours, and the list built into browsers, are not for a program to decide.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
+# Passwords and keys in plain text on the network are refused unless somebody says that this is known.
+INSECURE_HTTP_OK = env.bool("INSECURE_HTTP_OK", default=False)
+# Pages elsewhere whose scripts may use the API, with a key of their own and never with cookies.
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "base-uri": [NONE],
+        # Written out for the socket: not every browser counts it as 'self'.
+        "connect-src": [SELF, f"ws{PUBLIC_URL[4:]}"],
+        "font-src": [SELF],
+        # A browser asks it of redirects too, so what leads to a provider of single sign-on is a link and no form.
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "img-src": [SELF],
+        "manifest-src": [SELF],
+        "object-src": [NONE],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "worker-src": [SELF],
+    }
+}
+CONTENT_SECURITY_POLICY_OF_AREAS = {
+    # The skin evaluates its templates (Alpine), and writes its colours and widths into the page.
+    "/admin/": {
+        "script-src": [SELF, UNSAFE_EVAL],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+    },
+    # Swagger UI has its icons in its style sheet.
+    "/api/docs": {"img-src": [SELF, "data:"]},
+}
+DEFAULT_EXCEPTION_REPORTER_FILTER = "core.redacting.ReporterFilter"
 UNFOLD = {
     "SITE_TITLE": SITE_NAME,
     "SITE_HEADER": SITE_NAME,
@@ -315,13 +462,20 @@ UNFOLD = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"redacting": {"()": "core.redacting.Redacting"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redacting"]}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
+        # Django gives these handlers of their own, which know no secrets to leave out.
+        "django": {"handlers": [], "level": "INFO"},
+        "django.server": {"handlers": [], "propagate": True},
+        "django.db.backends": {"level": "INFO"},  # below it are all values of all statements
         "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # config/errors.py says it as a warning
         "django-q": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},
         "mail.log": {"level": "ERROR"},  # of the SMTP listener: it names recipients, and those are keys
     },

@@ -32,8 +32,8 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from config import demo
-from core import counters, embedded
+from config import checks, demo
+from core import counters, embedded, hosts
 from core.models import WorkerBeat
 from notifications import providers
 
@@ -117,6 +117,16 @@ def check_database(*, is_embedded):
         connection.ensure_connection()
     except (DatabaseError, InterfaceError, ImproperlyConfigured, UnicodeError) as error:
         raise Refused(unreachable(str(error), is_embedded=is_embedded)) from error
+
+
+def check_reach(host):
+    """Raise Refused when other machines would reach a site that believes to be this machine's own affair."""
+    if not (hosts.is_loopback(host) or settings.INSECURE_HTTP_OK) and checks.is_local():
+        raise Refused(
+            f"Listening on {host or 'every address'} lets other machines in, and PUBLIC_URL names only this one: set "
+            "PUBLIC_URL to the https:// address of the proxy in front, or leave --host out. In a network where nobody "
+            "else listens, INSECURE_HTTP_OK=true allows it."
+        )
 
 
 def check_settings():
@@ -297,6 +307,8 @@ class Supervisor:
         self.host, self.port, self.with_demo = host, port, with_demo
         self.fakes_port = port + FAKES_ABOVE if with_fakes else 0
         self.home = Path(settings.WATCHBILL_HOME)
+        if self.with_demo and not checks.is_local():
+            self.with_demo = False  # people who do not exist, with passwords on the screen
         self.is_embedded = not os.environ.get("DATABASE_URL")
         self.public_url = os.environ.get("PUBLIC_URL", "").rstrip("/") or local_url(host, port)
         manage = str(settings.BASE_DIR / "manage.py")
@@ -320,6 +332,7 @@ class Supervisor:
         self.is_quiet = False
 
     def run(self):
+        check_reach(self.host)
         self.home.mkdir(parents=True, exist_ok=True)
         if not self.is_embedded:
             check_url(os.environ["DATABASE_URL"])
@@ -383,6 +396,8 @@ class Supervisor:
         call_command("createcachetable", verbosity=0)
         if self.with_demo and "demo" in get_commands():
             self.banner = call_command("demo", base_url=self.public_url, stdout=io.StringIO()) or self.banner
+        elif demo.is_wanted():
+            self.say("Nobody can sign in yet. Make the first admin with: manage.py createsuperuser")
         if self.fakes_port:
             demo.use_fakes(self.fakes_port, now=timezone.now())
             self.banner = (

@@ -1,18 +1,18 @@
 from django.contrib import admin
-from django.contrib.auth import views as auth_views
 from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from accounts.views.sign_in import admin_login
 from config import health, metrics
 
 admin.site.site_header = admin.site.site_title = "Watchbill"
+admin.site.login = admin_login
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("favicon.ico", RedirectView.as_view(url="/static/favicon.svg")),
-    path("login", auth_views.LoginView.as_view(template_name="accounts/login.html"), name="login"),
-    path("logout", auth_views.LogoutView.as_view(), name="logout"),
+    path("", include("accounts.urls")),
     path("health", health.alive, name="health"),
     path("health/ready", health.ready, name="ready"),
     path("metrics", metrics.export, name="metrics"),
@@ -25,3 +25,8 @@ urlpatterns = [
     path("", include("catalog.urls")),
     path("", include("incidents.urls")),
 ]
+
+handler400 = "config.errors.bad_request"
+handler403 = "config.errors.forbidden"
+handler404 = "config.errors.not_found"
+handler500 = "config.errors.server_error"

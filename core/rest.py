@@ -115,6 +115,11 @@ class DayField(serializers.DateField):
         return day
 
 
+def visible(field, queryset):
+    """Of the rows that a field may name, those that exist for the person of the request."""
+    return field.context["request"].user.visible(queryset)
+
+
 class NamedField(serializers.SlugRelatedField):
     """A row named by its slug. `noun` and `path` are for the sentence: There is no service “x”. …"""
 
@@ -128,9 +133,13 @@ class NamedField(serializers.SlugRelatedField):
         super().__init__(slug_field="slug", **kwargs)
 
     def to_internal_value(self, data):
+        return self.find(data, visible(self, self.get_queryset()))
+
+    def find(self, data, queryset):
+        """The row of the queryset that is named so. Raises a ValidationError."""
         if not isinstance(data, str):
             self.fail("invalid", **self.words)
-        row = self.get_queryset().filter(slug=data).first() if is_storable(data) else None
+        row = queryset.filter(slug=data).first() if is_storable(data) else None
         if row is None:
             self.fail("does_not_exist", value=data[:100], **self.words)
         return row
@@ -138,7 +147,16 @@ class NamedField(serializers.SlugRelatedField):
 
 def read_query(serializer_class, request):
     """The checked query parameters of a request. Raises a ValidationError with sentences."""
-    serializer = serializer_class(data=request.query_params.dict())
+    return _checked(serializer_class, request, request.query_params.dict())
+
+
+def read_body(serializer_class, request):
+    """The checked body of a request. Raises a ValidationError with sentences."""
+    return _checked(serializer_class, request, request.data)
+
+
+def _checked(serializer_class, request, data):
+    serializer = serializer_class(data=data, context={"request": request})
     serializer.is_valid(raise_exception=True)
     return serializer.validated_data
 
@@ -203,7 +221,10 @@ class NameFilter(django_filters.CharFilter):
 
     def __init__(self, *args, model, noun, path, **kwargs):
         super().__init__(*args, **kwargs)
-        self.read = NamedField(queryset=model.objects.all(), noun=noun, path=path).to_internal_value
+        self.named = NamedField(queryset=model.objects.all(), noun=noun, path=path)
+
+    def read(self, value):
+        return self.named.find(value, self.parent.request.user.visible(self.named.get_queryset()))
 
     def filter(self, qs, value):
         return qs.filter(**{self.field_name: read_value(self, value)}) if value else qs
@@ -282,6 +303,15 @@ class Edge(Idempotent):
     pagination_class = Pages
     schema = Schema()
     change_verb = "respond"
+    # Fields, however deep, of what was written for everybody: names of what the reader may not see are taken out.
+    sentences = ()
+
+    def do(self, verb, *args, **kwargs):
+        """Call a verb that returns a row. When the row is not the person's to change, nothing of it is kept."""
+        with transaction.atomic():
+            row = verb(*args, **kwargs)
+            self.check_object_permissions(self.request, row)
+        return row
 
     def initial(self, request, *args, **kwargs):
         # A body that comes in chunks has no length, and DRF would take it for none.
@@ -292,7 +322,22 @@ class Edge(Idempotent):
     def handle_exception(self, error):
         if isinstance(error, RequestDataTooBig):
             error = TooLarge(f"The body is too large. Send at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes.")
+        if isinstance(error, DomainError) and self.request.user.is_authenticated:
+            error.message = self.request.user.hushed()(error.message)
         return super().handle_exception(error)
+
+    def finalize_response(self, request, response, *args, **kwargs):
+        if self.sentences and response.status_code < 400 and request.user.is_authenticated:
+            response.data = _hushed(response.data, self.sentences, request.user.hushed())
+        return super().finalize_response(request, response, *args, **kwargs)
+
+
+def _hushed(data, names, hush, is_said=False):
+    if isinstance(data, dict):
+        return {name: _hushed(value, names, hush, name in names) for name, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_hushed(value, names, hush, is_said) for value in data]
+    return hush(data) if is_said and isinstance(data, str) else data
 
 
 class ReadViewSet(Edge, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
@@ -309,14 +354,14 @@ class ConfigureViewSet(Edge, viewsets.ModelViewSet):
     def perform_update(self, serializer):
         self._save(serializer)
 
-    @staticmethod
-    def _save(serializer):
+    def _save(self, serializer):
         try:
             with transaction.atomic():
                 if serializer.instance is not None:  # two people who change the same thing take turns
                     rows = type(serializer.instance).objects.select_for_update(no_key=True)
                     serializer.instance.refresh_from_db(from_queryset=rows)
-                serializer.save()
+                # Also what it became must be theirs: a row can be made for, and moved to, another team.
+                self.check_object_permissions(self.request, serializer.save())
         except IntegrityError:
             raise Conflict("Somebody else changed or took the same just now. Read it again, then retry.") from None
 

@@ -5,7 +5,7 @@ import datetime as dt
 from django.utils import timezone
 from django_q.models import Failure
 
-from core import due, idempotency
+from core import buckets, due, idempotency
 from core.models import WorkerBeat
 
 
@@ -25,3 +25,4 @@ def housekeep():
 
 
 due.housekeeping(idempotency.forget_old_keys)
+due.housekeeping(buckets.forget_full_buckets)

@@ -7,13 +7,14 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
+from rest_framework.generics import get_object_or_404
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts.api import PersonField, PersonFilter, PersonShape, TeamFilter
 from accounts.models import User
 from catalog.api import ServiceField, ServiceFilter
-from core.rest import NUMBER, Edge, Filters, MomentField, MomentFilter, ReadViewSet, Shape, WordsFilter
+from core.rest import NUMBER, Edge, Filters, MomentField, MomentFilter, ReadViewSet, Shape, WordsFilter, read_body
 from incidents import figures, lifecycle, messages, states
 from incidents.models import Incident, Priority, Severity, TimelineEntry
 from incidents.replies import links
@@ -240,18 +241,15 @@ def _answer(incident, code=status.HTTP_200_OK):
     return Response(IncidentShape(INCIDENTS.get(pk=incident.pk)).data, status=code)
 
 
-def _checked(shape, request):
-    shape = shape(data=request.data)
-    shape.is_valid(raise_exception=True)
-    return shape.validated_data
-
-
 def _caller(request):
     """The arguments that every verb takes from its request."""
     return {"by": request.user, "now": timezone.now(), "via": "api"}
 
 
 class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadViewSet):
+    resource = "incidents"
+    sentences = ("policy", "text", "reasons")
+    is_paging = True
     queryset = INCIDENTS
     serializer_class = IncidentShape
     filterset_class = IncidentFilters
@@ -260,16 +258,21 @@ class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadView
     lookup_value_regex = NUMBER
     http_method_names = ["get", "post", "patch", "head", "options"]
 
+    def initial(self, request, *args, **kwargs):
+        super().initial(request, *args, **kwargs)
+        if self.detail:
+            self.get_object()  # what is hidden is not there, and every verb asks whether it may
+
     @extend_schema(request=NewIncidentShape, responses={201: IncidentShape})
     def create(self, request):
         """Open an incident by hand and call the first level."""
-        incident = lifecycle.trigger(**_checked(NewIncidentShape, request), **_caller(request))
+        incident = self.do(lifecycle.trigger, **read_body(NewIncidentShape, request), **_caller(request))
         return _answer(incident, status.HTTP_201_CREATED)
 
     @extend_schema(request=IncidentEditShape)
     def partial_update(self, request, number):
         """Change title, description or priority. Everything else has a verb."""
-        return _answer(lifecycle.edit(number, **_checked(IncidentEditShape, request), **_caller(request)))
+        return _answer(lifecycle.edit(number, **read_body(IncidentEditShape, request), **_caller(request)))
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
@@ -293,7 +296,7 @@ class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadView
     @action(detail=True, methods=["post"])
     def resolve(self, request, number):
         """End it, from any open state. Its firing alerts end with it."""
-        return _answer(lifecycle.resolve(number, **_checked(ResolveShape, request), **_caller(request)))
+        return _answer(lifecycle.resolve(number, **read_body(ResolveShape, request), **_caller(request)))
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
@@ -311,14 +314,14 @@ class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadView
     @action(detail=True, methods=["post"])
     def reassign(self, request, number):
         """Give it to somebody and page them."""
-        to = _checked(ReassignShape, request)["user"]
+        to = read_body(ReassignShape, request)["user"]
         return _answer(lifecycle.reassign(number, to=to, **_caller(request)))
 
     @extend_schema(request=SnoozeShape)
     @action(detail=True, methods=["post"])
     def snooze(self, request, number):
         """Call nobody until then. Still open at that time, it calls again."""
-        given, caller = _checked(SnoozeShape, request), _caller(request)
+        given, caller = read_body(SnoozeShape, request), _caller(request)
         until = given.get("until") or caller["now"] + dt.timedelta(minutes=given["minutes"])
         return _answer(lifecycle.snooze(number, until=until, **caller))
 
@@ -332,7 +335,7 @@ class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadView
     @notes.mapping.post
     def add_note(self, request, number):
         """Write a note into the timeline."""
-        incident = lifecycle.add_note(number, **_checked(NoteShape, request), **_caller(request))
+        incident = lifecycle.add_note(number, **read_body(NoteShape, request), **_caller(request))
         return _answer(incident, status.HTTP_201_CREATED)
 
     @extend_schema(responses=TimelineShape(many=True), filters=False)
@@ -365,6 +368,10 @@ class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadView
 
 
 class Escalate(Edge, ViewSet):
+    resource = "incidents"
+    sentences = ("policy",)
+    is_paging = True
+
     @extend_schema(
         operation_id="escalate",
         request=EscalateShape,
@@ -375,10 +382,11 @@ class Escalate(Edge, ViewSet):
 
         With `incident` that incident escalates (200). With `service`, `title` and `severity` one is opened (201).
         """
-        given = _checked(EscalateShape, request)
+        given = read_body(EscalateShape, request)
         if "incident" in given:
-            return _answer(lifecycle.escalate(given["incident"], **_caller(request)))
-        return _answer(lifecycle.trigger(**given, **_caller(request)), status.HTTP_201_CREATED)
+            found = get_object_or_404(request.user.visible(INCIDENTS), pk=given["incident"])
+            return _answer(self.do(lifecycle.escalate, found.pk, **_caller(request)))
+        return _answer(self.do(lifecycle.trigger, **given, **_caller(request)), status.HTTP_201_CREATED)
 
 
 def _responders(incident):
@@ -403,6 +411,7 @@ def _responders(incident):
 class NotificationViewSet(notifications_api.NotificationViewSet):
     """The messages, with what only this floor knows: how fast they were answered, and answering by a link."""
 
+    is_paging = True
     http_method_names = ["get", "post", "patch", "head", "options"]
 
     @extend_schema(responses=SummaryWithAnswersShape, filters=True)
@@ -425,6 +434,6 @@ class NotificationViewSet(notifications_api.NotificationViewSet):
     )
     def acknowledge(self, request):
         """Acknowledge by the token of a link in a message. No key is needed: the token is one, and it works once."""
-        token, now = _checked(AcknowledgeShape, request)["token"], timezone.now()
+        token, now = read_body(AcknowledgeShape, request)["token"], timezone.now()
         text, numbers = links.acknowledge(token, now=now)
         return Response({"detail": text, "incidents": numbers})

@@ -79,28 +79,39 @@ def _seconds(start, end):
     return (end - start).total_seconds() if end else None
 
 
-def summary(incidents):
-    """MTTA, MTTR, counts by status and severity, and target compliance of a queryset."""
-    figures = incidents.aggregate(
-        total=Count("pk"),
-        open=Count("pk", filter=Q(status__in=states.OPEN)),
-        mtta=Avg(F("acknowledged_at") - F("triggered_at")),
-        mttr=Avg(F("resolved_at") - F("triggered_at")),
-        acknowledged=Count("pk", filter=Q(acknowledged_at__isnull=False)),
-    )
+def answered(which=None):
+    """The aggregates of which `said` makes MTTA, MTTR and target compliance; `which` is a condition on the rows."""
+    which = which if which is not None else Q(pk__isnull=False)
     met = Q()
     for priority in ("P1", "P2", "P3", "P4", "P5"):
         limit = dt.timedelta(seconds=target_seconds(priority))
         met |= Q(priority=priority, acknowledged_at__lte=F("triggered_at") + limit)
-    within = incidents.filter(met).count()
+    return {
+        "mtta": Avg(F("acknowledged_at") - F("triggered_at"), filter=which),
+        "mttr": Avg(F("resolved_at") - F("triggered_at"), filter=which),
+        "acknowledged": Count("pk", filter=which & Q(acknowledged_at__isnull=False)),
+        "within": Count("pk", filter=which & met),
+    }
+
+
+def said(figures):
+    """MTTA, MTTR and target compliance, of the results of `answered`."""
+    return {
+        "mtta_seconds": figures["mtta"].total_seconds() if figures["mtta"] else None,
+        "mttr_seconds": figures["mttr"].total_seconds() if figures["mttr"] else None,
+        "acknowledged": figures["acknowledged"],
+        "acknowledged_within_target": figures["within"],
+        "target_compliance": figures["within"] / figures["acknowledged"] if figures["acknowledged"] else None,
+    }
+
+
+def summary(incidents):
+    """MTTA, MTTR, counts by status and severity, and target compliance of a queryset."""
+    figures = incidents.aggregate(total=Count("pk"), open=Count("pk", filter=Q(status__in=states.OPEN)), **answered())
     return {
         "total": figures["total"],
         "open": figures["open"],
         "by_status": dict(incidents.order_by().values_list("status").annotate(Count("pk"))),
         "by_severity": dict(incidents.order_by().values_list("severity").annotate(Count("pk"))),
-        "mtta_seconds": figures["mtta"].total_seconds() if figures["mtta"] else None,
-        "mttr_seconds": figures["mttr"].total_seconds() if figures["mttr"] else None,
-        "acknowledged": figures["acknowledged"],
-        "acknowledged_within_target": within,
-        "target_compliance": within / figures["acknowledged"] if figures["acknowledged"] else None,
+        **said(figures),
     }

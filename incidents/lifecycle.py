@@ -5,7 +5,7 @@ import datetime as dt
 
 from django.db import transaction
 
-from accounts.permissions import may
+from accounts.permissions import may_once_seen
 from catalog.models import Service
 from catalog.policies import copies_for
 from core import counters
@@ -138,7 +138,9 @@ def acknowledge(number, *, by, now, via="web"):
     previous = {"status": incident.status}
     incident.status = states.after("acknowledge", incident.status)
     incident.acknowledged_at = now
-    incident.acknowledged_by = incident.assignee = by
+    incident.acknowledged_by = by
+    # A machine has no telephone: if it grows worse, people are called.
+    incident.assignee = None if by and by.is_machine else by
     incident.next_escalation_at = incident.snoozed_until = None
     incident.save(
         update_fields=[
@@ -267,7 +269,9 @@ def reassign(number, *, to, by, now, via="web"):
         raise states.refused("reassign", incident.status)
     if not to.is_active:
         raise DomainError(f"{to} is deactivated. Choose somebody who is active.")
-    if not may(to, "respond"):
+    if to.is_machine:
+        raise DomainError(f"{to} is a machine and cannot be paged. Choose a person.")
+    if not may_once_seen(to, "respond", incident):  # whoever has it sees it, also in a private team
         raise DomainError(f"{to} may only look at incidents. Choose a responder, or change the role of {to} first.")
     previous = {"assignee": str(incident.assignee) if incident.assignee else None}
     incident.assignee = to

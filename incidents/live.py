@@ -2,16 +2,22 @@
 
 The socket carries numbers only; browsers fetch the fragments they show, with the rights of their session. One pump per
 process LISTENs to the timeline, reads its new entries and fans them out through the in-memory channel layer.
+
+Nobody hears a number that they may not see. Sockets from which the same teams are hidden share a group, so an entry is
+said once for each such set of teams; whoever was called to an incident of a hidden team hears of it in a group of
+their own. Which teams are hidden is known when a socket opens; when that changes it ends and comes back.
 """
 
 import asyncio
 import contextlib
 import datetime as dt
+import hashlib
 import importlib
 import json
 import logging
 import time
 import urllib.parse
+from collections import Counter
 
 import django.db
 import psycopg
@@ -24,10 +30,14 @@ from django.http import parse_cookie
 from django.http.request import split_domain_port, validate_host
 from django.utils.crypto import constant_time_compare
 
+from accounts import second_factor
 from accounts.models import User
-from accounts.permissions import may
-from incidents.models import TimelineEntry
+from accounts.permissions import may, visible
+from core.limits import address_block, client_address
+from incidents.models import Incident, TimelineEntry
 from incidents.timeline import CHANNEL
+from notifications.message import CALLS
+from notifications.models import Notification
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +47,8 @@ CHECK_SECONDS = 60  # how long a socket may outlive its session
 BEAT_SECONDS = 25  # below the 30 s after which some proxies close a silent connection
 LIFETIME_SECONDS = 12 * 3600  # below the layer's group_expiry of a day; the page connects again
 MESSAGES_A_MINUTE = 100
+_open = Counter()  # address or person -> sockets of this process
+_listening = Counter()  # (person, the teams hidden from them) -> sockets of this process
 SEND_SECONDS = 20  # a browser that takes nothing for so long is gone; below the layer's expiry of 60 s
 MANY = 500  # a page that missed more incidents than this loads itself anew
 
@@ -78,11 +90,9 @@ async def socket(scope, receive, send):
             code = NOWHERE
         elif not is_our_origin(headers.get("origin", ""), headers.get("host", "")):
             code = FOREIGN
-        elif not await _is_signed_in(key):
-            code = SIGNED_OUT
         else:
-            await Pump.ready()
-            code = await _serve(_since(scope), key, receive, send)
+            with _room(f"address:{address_block(client_address(scope))}", settings.SOCKETS_PER_ADDRESS) as is_room:
+                code = await _admit(scope, key, receive, send) if is_room else TOO_MANY
     except (django.db.Error, TimeoutError):  # the database is away, or the browser takes nothing any more
         code = COME_BACK
     except OSError:  # the browser went while we spoke
@@ -92,18 +102,46 @@ async def socket(scope, receive, send):
             await send({"type": "websocket.close", "code": code})
 
 
-async def _serve(since, key, receive, send):
+async def _admit(scope, key, receive, send):
+    """Let a person who is signed in listen. Returns as `_serve` does."""
+    person = await _signed_in(key)
+    if person is None:
+        return SIGNED_OUT
+    with _room(f"person:{person.pk}", settings.SOCKETS_PER_PERSON) as is_room:
+        if not is_room:
+            return TOO_MANY
+        await Pump.ready()
+        return await _serve(_since(scope), person, key, receive, send)
+
+
+@contextlib.contextmanager
+def _room(who, most):
+    """Count one more socket of somebody while inside; says whether that is within the limit."""
+    _open[who] += 1
+    try:
+        yield _open[who] <= most
+    finally:
+        _open[who] -= 1
+        if not _open[who]:
+            del _open[who]
+
+
+async def _serve(since, person, key, receive, send):
     """Talk until somebody ends it. Returns the close code, or None when the browser went."""
     layer = get_channel_layer()
     channel = await layer.new_channel("live")
-    await layer.group_add(GROUP, channel)  # before catching up, so that nothing falls in between
+    hidden = person.access().hidden
+    groups = [group_of(hidden), group_of(hidden, person.pk)] if hidden else [GROUP]
+    for group in groups:  # before catching up, so that nothing falls in between
+        await layer.group_add(group, channel)
+    _listening[person.pk, hidden] += 1
     tasks = []
     try:
-        await _say(send, await _missed(since))
+        await _say(send, await _missed(since, person))
         tasks = [
             asyncio.create_task(_listen(receive)),
             asyncio.create_task(_forward(layer, channel, send)),
-            asyncio.create_task(_watch(key, send)),
+            asyncio.create_task(_watch(key, hidden, send)),
         ]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return next(task.result() for task in tasks if task.done())
@@ -111,7 +149,19 @@ async def _serve(since, key, receive, send):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await layer.group_discard(GROUP, channel)
+        _listening[person.pk, hidden] -= 1
+        if not _listening[person.pk, hidden]:
+            del _listening[person.pk, hidden]
+        for group in groups:
+            await layer.group_discard(group, channel)
+
+
+def group_of(hidden, person_id=None):
+    """The group of the sockets from which these teams are hidden, or of one such person."""
+    if not hidden:
+        return GROUP
+    name = hashlib.sha256(repr(sorted(hidden)).encode()).hexdigest()[:32]
+    return f"{GROUP}.{name}" if person_id is None else f"{GROUP}.{name}.{person_id}"
 
 
 async def _say(send, text):
@@ -137,8 +187,8 @@ async def _forward(layer, channel, send):
         await _say(send, message["text"])
 
 
-async def _watch(key, send):
-    """Say something now and then, and end when the session has ended."""
+async def _watch(key, hidden, send):
+    """Say something now and then, and end when the session has ended, or when other teams are hidden than before."""
     started = checked = time.monotonic()
     while True:
         await asyncio.sleep(min(BEAT_SECONDS, CHECK_SECONDS))
@@ -148,8 +198,12 @@ async def _watch(key, send):
         if now - checked >= CHECK_SECONDS:
             checked = now
             with contextlib.suppress(django.db.Error):  # a database that is away signs nobody out
-                if not await _is_signed_in(key):
+                person = await _signed_in(key)
+                if person is None:
                     return SIGNED_OUT
+                if person.access().hidden != hidden:
+                    await _say(send, json.dumps({"reload": True}))
+                    return COME_BACK
         await _say(send, "{}")
 
 
@@ -175,21 +229,25 @@ def _origin(url):
 
 
 @database_sync_to_async
-def _is_signed_in(key):
-    """Whether this is the key of a session whose person may read. Only looks.
+def _signed_in(key):
+    """The person whose session has this key and who may read, with what they may; or None. Only looks.
 
     Channels' own lookup ignores SECRET_KEY_FALLBACKS and deletes the sessions that it cannot verify.
     """
     session = importlib.import_module(settings.SESSION_ENGINE).SessionStore(key).load() if key else {}
     backend = session.get(auth.BACKEND_SESSION_KEY)
     if backend not in settings.AUTHENTICATION_BACKENDS:
-        return False
+        return None
     user = auth.load_backend(backend).get_user(User._meta.pk.to_python(session[auth.SESSION_KEY]))
     if user is None:
-        return False
+        return None
     proof = session.get(auth.HASH_SESSION_KEY, "")
     genuine = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-    return any(constant_time_compare(proof, one) for one in genuine) and may(user, "read")
+    is_genuine = any(constant_time_compare(proof, one) for one in genuine)
+    if second_factor.is_lacking(user, session):
+        return None
+    # Their access is read here, in a thread, and remembered.
+    return user if is_genuine and may(user.remember_access(), "read") else None
 
 
 def _since(scope):
@@ -199,16 +257,16 @@ def _since(scope):
 
 
 @database_sync_to_async
-def _missed(since):
-    """What a page is told that saw entry `since` last: rather too much than too little."""
+def _missed(since, person):
+    """What a page is told that saw entry `since` last: rather too much than too little, but nothing hidden."""
     last = newest()
     if since is None:
         return news(last, (), ())
-    rows = TimelineEntry.objects.order_by()
+    rows = visible(TimelineEntry.objects.order_by(), person)
     missed = rows.filter(pk__gt=since).values_list("incident_id", "kind").distinct()
     missed = list(missed[: (MANY + 1) * 10])  # an incident has seldom more than ten kinds of entries
     incidents, kinds = {one for one, _ in missed}, {kind for _, kind in missed}
-    seen_at = rows.filter(pk=since).values_list("recorded_at", flat=True).first()
+    seen_at = TimelineEntry.objects.filter(pk=since).values_list("recorded_at", flat=True).first()
     if seen_at:  # lower numbers that may have been committed after the page was made
         late = rows.filter(pk__lt=since, pk__gt=since - BACK_IDS, recorded_at__gt=seen_at - PAGE_BACK)
         incidents.update(late.values_list("incident_id", flat=True).distinct())
@@ -266,8 +324,9 @@ class Pump:
             cursor = await connection.execute(f"SELECT coalesce(max(id), 0) FROM {table}")
             (self._last,) = await cursor.fetchone()
         cursor = await connection.execute(
-            f"SELECT id, incident_id, kind FROM {table} "
-            "WHERE id > %(last)s - %(back)s AND (id > %(last)s OR recorded_at > now() - %(while)s)",
+            f"SELECT entry.id, incident_id, kind, team_id FROM {table} AS entry "
+            f"JOIN {Incident._meta.db_table} AS incident ON incident.number = incident_id "
+            "WHERE entry.id > %(last)s - %(back)s AND (entry.id > %(last)s OR recorded_at > now() - %(while)s)",
             {"last": self._last, "back": BACK_IDS, "while": PUMP_BACK},
         )
         rows = [row for row in await cursor.fetchall() if row[0] not in self._told]
@@ -275,8 +334,46 @@ class Pump:
             return
         self._last = max(self._last, *(row[0] for row in rows))
         self._told = {one for one in self._told if one > self._last - BACK_IDS} | {row[0] for row in rows}
-        text = news(self._last, {row[1] for row in rows}, {row[2] for row in rows})
-        await get_channel_layer().group_send(GROUP, {"type": "live.changed", "text": text})
+        await self._spread(connection, rows)
+
+    async def _spread(self, connection, rows):
+        """Tell each set of sockets what they may know of these entries."""
+        for hidden in {frozenset(), *(hidden for _, hidden in _listening)}:
+            await self._tell(group_of(hidden), [row for row in rows if row[3] not in hidden])
+        for (person_id, hidden), numbers in (await self._called(connection, rows)).items():
+            hers = [row for row in rows if row[1] in numbers and row[3] in hidden]
+            await self._tell(group_of(hidden, person_id), hers)
+
+    async def _tell(self, group, rows):
+        if rows:
+            text = news(self._last, {row[1] for row in rows}, {row[2] for row in rows})
+            await get_channel_layer().group_send(group, {"type": "live.changed", "text": text})
+
+    async def _called(self, connection, rows):
+        """`{(person, the teams hidden from them): numbers}` of hidden incidents that those who listen have or were
+        called to, as `Incident.shown_although_hidden` says. One query, and none while nothing of it is hidden."""
+        teams = {row[3] for row in rows}
+        blind = [(person_id, hidden) for person_id, hidden in _listening if hidden & teams]
+        if not blind:
+            return {}
+        concealed = frozenset().union(*(hidden for _, hidden in blind))
+        numbers = sorted({row[1] for row in rows if row[3] in concealed})
+        cursor = await connection.execute(
+            f"SELECT user_id, split_part(topic, ':', 2)::bigint FROM {Notification._meta.db_table} "
+            "WHERE topic = ANY(%(topics)s) AND kind = ANY(%(calls)s) AND user_id = ANY(%(people)s) "
+            f"UNION SELECT assignee_id, number FROM {Incident._meta.db_table} "
+            "WHERE number = ANY(%(numbers)s) AND assignee_id = ANY(%(people)s)",
+            {
+                "topics": [f"incident:{number}" for number in numbers],
+                "calls": sorted(map(str, CALLS)),
+                "people": sorted({person_id for person_id, _ in blind}),
+                "numbers": numbers,
+            },
+        )
+        called = {}
+        for person_id, number in await cursor.fetchall():
+            called.setdefault(person_id, set()).add(number)
+        return {one: called[one[0]] for one in blind if one[0] in called}
 
 
 def _parameters():

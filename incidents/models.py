@@ -7,6 +7,7 @@ from django.db.models import Exists, OuterRef, Q, Value
 from django.db.models.functions import Cast, Concat
 from django.utils import timezone
 
+from accounts import audited
 from accounts.models import Team
 from catalog.models import Service
 from incidents import states
@@ -118,10 +119,12 @@ class Incident(models.Model):
         return f"#{self.number} {self.title}"
 
     @classmethod
-    def shown_although_hidden(cls, user):
-        """Whoever has it or was called to it sees it, also in a private team of others: nobody is locked out of it."""
+    def called(cls, user):
+        """Whoever has it or was called to it answers it, whosever it is: nobody is locked out of it."""
         topic = Concat(Value("incident:"), Cast(OuterRef("pk"), models.TextField()))
         return Q(assignee=user) | Exists(Notification.objects.filter(topic=topic, user=user, kind__in=sorted(CALLS)))
+
+    shown_although_hidden = called  # also in a private team of others
 
     @property
     def topic(self):
@@ -161,7 +164,7 @@ class TimelineEntry(models.Model):
 
     @classmethod
     def shown_although_hidden(cls, user):
-        return Q(incident__in=Incident.objects.filter(Incident.shown_although_hidden(user)))
+        return Exists(Incident.objects.filter(Incident.shown_although_hidden(user), pk=OuterRef("incident")))
 
 
 class Subscription(models.Model):
@@ -194,6 +197,8 @@ class Subscription(models.Model):
     )
 
     team_paths = ("team", "service__team")
+    audit_parent = "destination"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["destination", "id"]

@@ -9,9 +9,11 @@ import logging
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Case, Q, Value, When
+from django.db.models import Case, Count, Max, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import JSONObject
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
@@ -21,15 +23,17 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from accounts.models import Role, Team, User
-from accounts.permissions import may
+from accounts.models import Team, User
+from accounts.permissions import may, may_once_seen, may_somewhere, visible, where_may
+from accounts.visibility import hushed
 from catalog.models import Service
 from core.errors import DomainError
 from incidents import escalation, figures, lifecycle, live, states
-from incidents.models import Incident, Severity
+from incidents.models import Incident, Severity, TimelineEntry
 from incidents.priorities import target_seconds
+from notifications import numbers
 from notifications.message import CALLS, storable
-from notifications.models import Alarm, Notification, channels
+from notifications.models import Alarm, ContactMethod, Notification, channels
 from notifications.providers import names_of
 
 logger = logging.getLogger(__name__)
@@ -58,60 +62,95 @@ SNOOZES = [(15, "15 minutes"), (60, "1 hour"), (240, "4 hours"), (720, "12 hours
 @never_cache
 def dashboard(request):
     now = timezone.now()
-    latest = live.newest()  # before all else: what changes while we read is told again
     chosen = {
         "status": request.GET.get("status") if request.GET.get("status") in STATUSES else "open",
         "team": storable(request.GET.get("team", "")),
         "service": storable(request.GET.get("service", "")),
         "q": storable(request.GET.get("q", "")).strip(),
     }
-    found = _filtered(chosen, request.user).select_related("service", "team", "assignee")
+    seen = visible(Incident.objects.all(), request.user)
+    wanted = _wanted(chosen, request.user)
+    # First of all, and with the number of the newest entry: what changes while we read the rest is told again.
+    counted = _counted(seen, wanted, now)
+    found = seen.filter(wanted).select_related("service", "team", "assignee")
     urgent = Case(When(status=states.TRIGGERED, then=Value(0)), default=Value(1))
-    page = Paginator(found.order_by(urgent, "-number"), A_PAGE).get_page(request.GET.get("page"))
+    page = Counted(found.order_by(urgent, "-number"), A_PAGE, counted["found"]).get_page(request.GET.get("page"))
     calls = _next_calls(page.object_list, now=now)
     for one in page.object_list:
-        one.next_call = calls.get(one.pk)
+        one.next_call, one.may_respond = calls.get(one.pk), may_once_seen(request.user, "respond", one)
     query = request.GET.copy()
     query.pop("page", None)
     query.pop("fragment", None)
-    counts = Incident.objects.open()
+    teams = _teams_and_services(request.user)
     context = {
         "section": "incidents",
         "now": now,
-        "latest": latest,
+        "latest": counted["latest"] or 0,
         "page": page,
         "query": query.urlencode(),
         "chosen": chosen,
         "is_filtered": bool(chosen["team"] or chosen["service"] or chosen["q"] or chosen["status"] != "open"),
         "statuses": STATUSES,
-        "teams": Team.objects.all(),
-        "services": Service.objects.all(),
-        "open_count": counts.count(),
-        "triggered_count": counts.filter(status=states.TRIGGERED).count(),
-        "figures": figures.summary(Incident.objects.filter(triggered_at__gte=now - dt.timedelta(days=FIGURES_DAYS))),
-        "alarms": list(Alarm.objects.filter(cleared_at=None)[:6]),
-        "may_respond": may(request.user, "respond"),
+        "teams": teams,
+        "services": sorted((one for team in teams for one in team.its_services), key=lambda one: one["name"].lower()),
+        "open_count": counted["open"],
+        "triggered_count": counted["triggered"],
+        "figures": figures.said(counted),
+        "alarms": list(visible(Alarm.objects.filter(cleared_at=None), request.user)[:6]),
+        "may_open": may_somewhere(request.user, "respond"),
     }
     return _respond(request, "dashboard", context, fragments=("summary", "rows"))
 
 
-def _filtered(chosen, user):
-    found = Incident.objects.all()
+class Counted(Paginator):
+    """Pages of rows that were counted before."""
+
+    def __init__(self, rows, per_page, count):
+        super().__init__(rows, per_page)
+        self.count = count
+
+
+def _counted(seen, wanted, now):
+    """What the page counts, in one query over what the person sees: all that matches, all open, and the figures."""
+    is_recent = Q(triggered_at__gte=now - dt.timedelta(days=FIGURES_DAYS))
+    newest = TimelineEntry.objects.order_by("-id").values("pk")[:1]
+    return (
+        seen.filter(wanted | Q(status__in=states.OPEN) | is_recent)
+        .annotate(newest=Subquery(newest))
+        .aggregate(
+            latest=Max("newest", default=Subquery(newest)),  # also when it counts nothing
+            found=Count("pk", filter=wanted),
+            open=Count("pk", filter=Q(status__in=states.OPEN)),
+            triggered=Count("pk", filter=Q(status=states.TRIGGERED)),
+            **figures.answered(is_recent),
+        )
+    )
+
+
+def _teams_and_services(user):
+    """The teams that the person sees, each with `its_services` as `{"slug": …, "name": …}`: in one query."""
+    services = Service.objects.filter(team=OuterRef("pk")).order_by().values(row=JSONObject(slug="slug", name="name"))
+    return list(visible(Team.objects.annotate(its_services=ArraySubquery(services)), user))
+
+
+def _wanted(chosen, user):
+    """The condition of what the filter asks for."""
+    wanted = Q()
     if chosen["status"] != "all":
-        found = found.open()
+        wanted &= Q(status__in=states.OPEN)
     if chosen["status"] == "triggered":
-        found = found.filter(status=states.TRIGGERED)
+        wanted &= Q(status=states.TRIGGERED)
     if chosen["status"] == "mine":
-        found = found.filter(assignee=user)
+        wanted &= Q(assignee=user)
     if chosen["team"]:
-        found = found.filter(team__slug=chosen["team"])
+        wanted &= Q(team__slug=chosen["team"])
     if chosen["service"]:
-        found = found.filter(service__slug=chosen["service"])
+        wanted &= Q(service__slug=chosen["service"])
     if text := chosen["q"]:
         words = Q(title__icontains=text) | Q(description__icontains=text) | Q(service__name__icontains=text)
         number = _number(text.removeprefix("#"))
-        found = found.filter(words if number is None else words | Q(number=number))
-    return found
+        wanted &= words if number is None else words | Q(number=number)
+    return wanted or Q(pk__isnull=False)
 
 
 def _number(text):
@@ -138,10 +177,14 @@ def incident(request, number):
     now = timezone.now()
     latest = live.newest()
     people = Incident.objects.select_related("service", "team", "assignee", "acknowledged_by", "resolved_by")
-    found = get_object_or_404(people, pk=number)
+    found = get_object_or_404(visible(people, request.user), pk=number)
     found.next_call = _next_calls([found], now=now).get(found.pk)
-    may_respond = may(request.user, "respond")
-    entries, hidden = _entries(found, everything="all" in request.GET)
+    may_respond = may(request.user, "respond", found)
+    # What was written for everybody may name the schedule of a private team, which the policy called.
+    hush = hushed(request.user)
+    if found.policy:
+        found.policy["name"] = hush(found.policy.get("name", ""))
+    entries, hidden = _entries(found, hush, everything="all" in request.GET)
     context = {
         "section": "incidents",
         "now": now,
@@ -152,21 +195,17 @@ def incident(request, number):
         "answer": figures.answer_text(found) if found.acknowledged_at else "",
         "may_respond": may_respond,
         "verbs": [(verb, LABELS[verb]) for verb in states.verbs(found.status)] if may_respond else [],
-        "responders": _responders() if may_respond and found.is_open else [],
+        "responders": User.objects.who_may("respond", found.team_id) if may_respond and found.is_open else [],
         "snoozes": SNOOZES,
         "entries": entries,
         "hidden_entries": hidden,
-        "pages": _pages(found),
+        "pages": _pages(found, hush),
     }
+    context["phones"] = _phones(found, context["pages"], request.user) if may_respond else []
     return _respond(request, "incident", context, fragments=("head", "people", "timeline"))
 
 
-def _responders():
-    """Everybody who can be given work."""
-    return User.objects.filter(is_active=True).exclude(role=Role.OBSERVER, is_superuser=False)
-
-
-def _entries(found, *, everything):
+def _entries(found, hush, *, everything):
     """The timeline, oldest first, with the names of those who were told; and how many older entries are not shown."""
     rows = found.timeline.select_related("by").order_by("-id")
     hidden = 0 if everything else max(0, rows.count() - LAST_ENTRIES)
@@ -174,6 +213,7 @@ def _entries(found, *, everything):
     told = {one["user"] for entry in entries for one in entry.data.get("told", ())}
     names = {user.pk: str(user) for user in User.objects.filter(pk__in=told)}
     for entry in entries:
+        entry.text, entry.reasons = hush(entry.text), [hush(reason) for reason in entry.data.get("reasons", ())]
         entry.told = [
             {
                 "name": names.get(one["user"], "somebody who was deleted"),
@@ -185,7 +225,7 @@ def _entries(found, *, everything):
     return entries, hidden
 
 
-def _pages(found):
+def _pages(found, hush):
     pages = list(
         Notification.objects.filter(topic=found.topic)
         .select_related("user", "destination")
@@ -196,7 +236,24 @@ def _pages(found):
         page.channel_label = _channel(page.channel)
         page.provider_name = providers.get(page.provider, "")
         page.what = "Page" if page.kind in CALLS else "News"
+        page.reason = hush(page.reason)
     return pages
+
+
+def _phones(found, pages, user):
+    """`[(name, number)]` of who has the open incident or was paged for it, for those who are on it together.
+
+    Who merely may respond anywhere is not shown numbers: whoever takes the incident, or is of its team, is.
+    """
+    if not found.is_open:
+        return []
+    called = {page.user_id for page in pages if page.kind in CALLS} | {found.assignee_id, found.acknowledged_by_id}
+    if user.pk not in called and found.team_id not in user.access().teams and not may(user, "contacts", found):
+        return []
+    methods = ContactMethod.objects.filter(user__in=called - {None, user.pk}, user__is_active=True)
+    methods = list(methods.select_related("user"))
+    names = {one.user_id: str(one.user) for one in methods}
+    return sorted((names[pk], number) for pk, number in numbers.to_call(methods).items())
 
 
 def _channel(kind):
@@ -208,14 +265,17 @@ def _channel(kind):
 @require_POST
 def act(request, number, verb):
     """Do one verb of an incident, then show where the person came from."""
-    if not may(request.user, "respond"):
-        raise PermissionDenied
+    found = get_object_or_404(visible(Incident.objects.select_related("team"), request.user), pk=number)
+    if not may(request.user, "respond", found):
+        raise PermissionDenied(
+            f"Responders of the team {found.team} do this. Ask one of them, or an admin for the role."
+        )
     by_whom = {"by": request.user, "now": timezone.now(), "via": "web"}
     try:
         if verb == "resolve":
             lifecycle.resolve(number, note=request.POST.get("note", ""), **by_whom)
         elif verb == "reassign":
-            lifecycle.reassign(number, to=_person(request.POST.get("to", "")), **by_whom)
+            lifecycle.reassign(number, to=_person(found, request.POST.get("to", "")), **by_whom)
         elif verb == "snooze":
             lifecycle.snooze(number, until=_snooze_end(request.POST.get("minutes", ""), by_whom["now"]), **by_whom)
         elif verb == "note":
@@ -225,7 +285,7 @@ def act(request, number, verb):
         else:
             raise Http404
     except DomainError as error:
-        messages.error(request, error.message)
+        messages.error(request, hushed(request.user)(error.message))
     else:
         messages.success(request, DONE[verb].format(number=number))
     return redirect(_back(request) or redirect("incident", number).url)
@@ -251,8 +311,8 @@ DONE = {
 }
 
 
-def _person(pk):
-    found = _responders().filter(pk=_number(pk)).first()
+def _person(incident, pk):
+    found = User.objects.who_may("respond", incident.team_id).filter(pk=_number(pk)).first()
     if found is None:
         raise DomainError("Choose the person who takes the incident over, then press Reassign.")
     return found
@@ -275,13 +335,13 @@ def _back(request):
 @login_required
 def new(request):
     """Open an incident by hand."""
-    if not may(request.user, "respond"):
+    if not may_somewhere(request.user, "respond"):
         raise PermissionDenied
     error = ""
     if request.method == "POST":
         try:
             opened = lifecycle.trigger(
-                _service(request.POST.get("service", "")),
+                _service(request.user, request.POST.get("service", "")),
                 title=request.POST.get("title", ""),
                 severity=request.POST.get("severity", ""),
                 description=request.POST.get("description", "").strip(),
@@ -297,18 +357,19 @@ def new(request):
         "section": "incidents",
         "error": error,
         "typed": request.POST if request.method == "POST" else request.GET,
-        "services": _services(),
+        "services": _services(request.user),
         "severities": Severity.choices,
     }
     return render(request, "incidents/new.html", context, status=400 if error else 200)
 
 
-def _services():
-    return Service.objects.exclude(lifecycle=Service.Lifecycle.ARCHIVED).select_related("team")
+def _services(user):
+    rows = Service.objects.exclude(lifecycle=Service.Lifecycle.ARCHIVED).select_related("team")
+    return where_may(rows, user, "respond")
 
 
-def _service(slug):
-    found = _services().filter(slug=storable(slug)).first()
+def _service(user, slug):
+    found = _services(user).filter(slug=storable(slug)).first()
     if found is None:
         raise DomainError("Choose the service that is in trouble: its policy says who is called.")
     return found

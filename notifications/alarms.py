@@ -10,7 +10,6 @@ import logging
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
 
 from accounts.models import Role, User
 from notifications.message import Kind, Message, storable
@@ -94,8 +93,10 @@ def _upsert(texts, now):
 def _page_admins(opened, now):
     recent = Alarm.objects.filter(raised_at__gt=now - PAGED_WITHIN).count()
     paged = opened[: max(0, PAGED_ALARMS - (recent - len(opened)))]
-    admins = User.objects.filter(Q(role=Role.ADMIN) | Q(is_superuser=True), is_active=True).values_list(
-        "pk", flat=True
+    admins = (
+        User.objects.people()
+        .filter(role=Role.ADMIN, is_active=True)
+        .values_list("pk", flat=True)
     )
     if not paged:
         logger.warning("%s alarms page nobody: there were %s in ten minutes.", len(opened), recent)

@@ -3,6 +3,7 @@
 import uuid as uuids
 
 import django_filters
+from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -11,8 +12,9 @@ from rest_framework.response import Response
 
 from accounts.api import PersonField, PersonFilter
 from accounts.models import User
+from accounts.permissions import may_once_seen
 from core.errors import DomainError
-from core.rest import UUID, Filters, MomentFilter, ReadViewSet, Shape, WordsFilter
+from core.rest import UUID, Filters, MomentFilter, ReadViewSet, Shape, WordsFilter, read_body
 from notifications import history, outbox, resending
 from notifications.message import Kind, Message
 from notifications.models import KINDS, Attempt, Notification, Urgency, channels
@@ -149,6 +151,9 @@ def tell(people, fields, *, now):
 
 
 class NotificationViewSet(ReadViewSet):
+    resource = "notifications"
+    sentences = ("reason", "reasons")
+    change_verb = "read"  # one's own messages are everybody's to answer
     queryset = Notification.objects.select_related("user", "destination")
     serializer_class = NotificationShape
     filterset_class = NotificationFilters
@@ -164,25 +169,30 @@ class NotificationViewSet(ReadViewSet):
     @extend_schema(request=NotificationEditShape, responses=NotificationShape)
     def partial_update(self, request, uuid):
         """Mark it as read, or stop it while it waits."""
-        shape = NotificationEditShape(data=request.data)
-        shape.is_valid(raise_exception=True)
-        verb = {"read": resending.mark_read, "cancelled": resending.stop}[shape.validated_data["state"]]
+        state = read_body(NotificationEditShape, request)["state"]
+        self._check_answers()
+        verb = {"read": resending.mark_read, "cancelled": resending.stop}[state]
         return Response(NotificationShape(verb(uuid, by=request.user, now=timezone.now())).data)
 
     @extend_schema(request=None, responses={201: NotificationShape})
     @action(detail=True, methods=["post"])
     def resend(self, request, uuid):
         """Send it once more, to the same reader at the same address."""
+        self._check_answers()
         row = resending.send_again(uuid, by=request.user, now=timezone.now())
         return Response(NotificationShape(row).data, status=201)
 
+    def _check_answers(self):
+        """One's own messages, or those of others for who may respond."""
+        row = self.get_object()
+        if row.user_id != self.request.user.pk and not may_once_seen(self.request.user, "respond", row):
+            raise PermissionDenied("Only its reader, or a responder, may do this with the message.")
+
     @extend_schema(request=SendShape, responses={201: SentShape}, filters=False)
-    @action(detail=False, methods=["post"], pagination_class=None)
+    @action(detail=False, methods=["post"], pagination_class=None, change_verb="respond")
     def send(self, request):
         """Tell one person something, by their own rules. 409 when nothing reaches them."""
-        shape = SendShape(data=request.data)
-        shape.is_valid(raise_exception=True)
-        fields = shape.validated_data
+        fields = read_body(SendShape, request)
         return Response(SentShape(tell([fields["user"]], fields, now=timezone.now())).data, status=201)
 
     @extend_schema(responses=NotificationSummaryShape, filters=True)

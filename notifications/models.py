@@ -10,6 +10,7 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from accounts import audited
 from core.models import DueRow
 from core.registry import Registry
 from core.secrets import EncryptedJSONField, EncryptedTextField, FingerprintField, fingerprints
@@ -94,6 +95,11 @@ class ContactMethod(Address):
     code_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     code_tries = models.PositiveIntegerField(default=0, editable=False)
 
+    audit_ignores = ("code_expires_at", "code_hash", "code_tries")
+    audit_shown = {"address": "shown"}
+    audit_parent = "user"
+    objects = audited.Rows.as_manager()
+
     class Meta:
         ordering = ["user", "id"]
         constraints = [
@@ -127,6 +133,9 @@ class Destination(Address):
     name = models.CharField(max_length=100, unique=True)
     is_enabled = models.BooleanField("enabled", default=True)
 
+    audit_shown = {"address": "shown"}
+    objects = audited.Rows.as_manager()
+
     class Meta:
         ordering = ["name"]
 
@@ -157,6 +166,9 @@ class QuietHours(models.Model):
     start_time = models.TimeField("begin at", help_text="In the person's own time zone.")
     end_time = models.TimeField("end at", help_text="Not after the beginning: on the next day.")
 
+    audit_parent = "user"
+    objects = audited.Rows.as_manager()
+
     class Meta:
         ordering = ["user", "start_time"]
         verbose_name = verbose_name_plural = "quiet hours"
@@ -176,6 +188,9 @@ class NotificationRule(models.Model):
     urgency = models.CharField(max_length=10, choices=Urgency.choices, default=Urgency.HIGH)
     contact_method = models.ForeignKey(ContactMethod, on_delete=models.CASCADE, related_name="rules")
     delay_minutes = models.PositiveIntegerField(default=0, help_text="Minutes after the page; 0 is at once.")
+
+    audit_parent = "user"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["user", "urgency", "delay_minutes", "id"]
@@ -368,6 +383,8 @@ class Provider(models.Model):
     config = EncryptedJSONField(default=dict, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    objects = audited.Rows.as_manager()
+
     class Meta:
         ordering = ["vendor", "position", "id"]
         constraints = [
@@ -427,6 +444,9 @@ class Wording(models.Model):
     is_enabled = models.BooleanField("enabled", default=True)
     trouble = models.CharField(max_length=500, blank=True, editable=False, help_text="Why it was not used.")
     changed_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    audit_ignores = ("trouble", "changed_at")
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["kind", "channel"]

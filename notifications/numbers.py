@@ -26,3 +26,12 @@ def problem_with(number):
 def shown(number):
     """The number as others may read it: the last four digits."""
     return f"••• {number[-4:]}" if len(number) > 6 else "•••"
+
+
+def to_call(methods):
+    """`{user id: number}`: a number at which each person is called, of these contact methods; the oldest counts."""
+    found = {}
+    for one in sorted(methods, key=lambda each: each.pk):
+        if one.is_usable and E164.fullmatch(one.address):
+            found.setdefault(one.user_id, one.address)
+    return found

@@ -17,7 +17,7 @@ from django.core.cache import cache
 from django.urls import reverse
 
 from accounts.models import User
-from accounts.permissions import may
+from accounts.permissions import may, may_somewhere
 from core.errors import NotAllowed, NotFound
 from oncall import ical, lookup, rotation, shifts
 from oncall.models import CalendarFeed, FixedShift, Override, Schedule
@@ -41,7 +41,7 @@ WORDS = {
 # --- the addresses --------------------------------------------------------------------------------------------
 def issue(owner, *, person=None, schedule=None, team=None, name=""):
     """Make a feed of a person's shifts, a schedule or a team. Returns (row, secret); the secret is shown once."""
-    if not may(owner, "read"):
+    if not may_somewhere(owner, "read"):
         raise NotAllowed("This account is deactivated, so it cannot have a calendar feed. Activate it first.")
     secret = secrets.token_urlsafe(32)
     feed = CalendarFeed(owner=owner, person=person, schedule=schedule, team=team, name=name, secret_hash=_hash(secret))
@@ -74,7 +74,7 @@ def find(secret):
         .filter(secret_hash=_hash(secret), revoked_at=None)
         .first()
     )
-    return feed if feed and may(feed.owner, "read") else None
+    return feed if feed and may(feed.owner, "read", feed) else None
 
 
 def _hash(secret):

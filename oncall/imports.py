@@ -18,6 +18,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from accounts import audit
 from accounts.models import User
 from core import due, http
 from core.errors import DomainError, SendError
@@ -133,19 +134,12 @@ def web_address(text):
     return f"https://{text[len(WEBCAL) :]}" if text.lower().startswith(WEBCAL) else text
 
 
-def host(text):
-    """The host of an address, which may be shown: the rest is often a secret. "" where the address is none."""
-    try:
-        return urllib.parse.urlsplit(text.strip()).hostname or ""
-    except ValueError:
-        return ""
-
-
 def problem_with(text):
     """What is wrong with an address that somebody typed, in a sentence, or ""."""
     if not text.lower().startswith(SCHEMES):
         return "Give a web address that begins with https://."
-    return "" if host(text) else "This is not a web address. Copy the whole of it from your calendar."
+    is_address = CalendarImport(url=text).host
+    return "" if is_address else "This is not a web address. Copy the whole of it from your calendar."
 
 
 def _mark(url):
@@ -259,8 +253,9 @@ def remove(calendar_import_id, *, now):
     if row.schedule_id:
         scheduling.lock(row.schedule_id)
     scheduling.changed(_replace(row, {}, now), now=now)
-    FixedShift.objects.filter(calendar=row).update(calendar=None)
-    Holiday.objects.filter(calendar=row, day__lt=now.astimezone(dt.UTC).date()).update(calendar=None)
+    with audit.quiet():
+        FixedShift.objects.filter(calendar=row).update(calendar=None)
+        Holiday.objects.filter(calendar=row, day__lt=now.astimezone(dt.UTC).date()).update(calendar=None)
     row.delete()
     alarms.clear_alarm(f"calendar:{calendar_import_id}", now=now)
 
@@ -276,7 +271,7 @@ class _Wanted:
 def _apply_shifts(row, events, now):
     """Make the fixed shifts to come those of the events. Returns a sentence for each event that is nobody's."""
     events = [one for one in events if one.end_at > now]
-    people = _People(events, row.role)
+    people = _People(events, row)
     wanted, left_out = {}, []
     for event in events:
         user_ids, why = people.of(event)
@@ -289,6 +284,7 @@ def _apply_shifts(row, events, now):
     return left_out
 
 
+@audit.quiet()  # the calendar tells of them, and who set it up is recorded
 def _replace(row, wanted, now):
     """Change the rows of the calendar that are not over to what is wanted. Returns the ids of changed schedules."""
     changed = set()
@@ -340,12 +336,14 @@ def _short(text):
 class _People:
     """Who the events are of: by address, or else by a name that only one person has."""
 
-    def __init__(self, events, role):
-        self._role = role
+    def __init__(self, events, row):
+        self._role, self._schedule = row.role, row.schedule
         addresses = {one for event in events for one in (*event.attendees, event.organizer, *event.mentioned)}
         names = {_name(event.summary) for event in events}
-        rows = User.objects.annotate(email_lower=Lower("email"), name_lower=Lower("name")).filter(
-            Q(email_lower__in=map(storable, addresses)) | Q(name_lower__in=map(storable, names - {""}))
+        rows = (
+            User.objects.people()
+            .annotate(email_lower=Lower("email"), name_lower=Lower("name"))
+            .filter(Q(email_lower__in=map(storable, addresses)) | Q(name_lower__in=map(storable, names - {""})))
         )
         self._by_email, self._by_name = {}, collections.defaultdict(list)
         for one in rows:
@@ -372,7 +370,7 @@ class _People:
         return [], "it names nobody. Invite the person on call, or write their email address into its name."
 
     def _trouble(self, user):
-        return scheduling.unfit(user, self._role)
+        return scheduling.unfit(user, self._role, self._schedule)
 
 
 def _name(summary):
@@ -380,6 +378,7 @@ def _name(summary):
 
 
 # --- holidays -------------------------------------------------------------------------------------------------
+@audit.quiet()
 def _apply_holidays(row, events, now):
     """Make the holidays to come those of the all-day events; those of the past stay. Returns what was left out."""
     today = now.astimezone(dt.UTC).date()

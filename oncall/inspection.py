@@ -211,11 +211,11 @@ def _url(problems):
 
 def _readers(team):
     """The team's admins; if it has none, all its members; if there are none, the platform's admins."""
-    active = User.objects.filter(is_active=True).order_by("pk")
+    active = User.objects.people().filter(is_active=True).order_by("pk")
     for people in (
         active.filter(memberships__team=team, memberships__role=Role.ADMIN),
         active.filter(memberships__team=team),
-        active.filter(Q(role=Role.ADMIN) | Q(is_superuser=True)),
+        active.filter(role=Role.ADMIN),
     ):
         if ids := list(people.values_list("pk", flat=True)):
             return ids

@@ -160,7 +160,7 @@ def _problems(schedule, draft, now):
         at = getattr(draft, field)
         if at is not None and at.year not in YEARS:
             _note(wrong, field, f"Choose a time in the years {YEARS[0]} to {YEARS[-1]}.")
-    _check_slots(draft, wrong)
+    _check_slots(schedule, draft, wrong)
     _check_restrictions(draft, wrong)
     if not wrong:
         _check_end(schedule, draft, now, wrong)
@@ -171,7 +171,7 @@ def _messages(errors):
     return [message for error in errors for message in error.messages]
 
 
-def _check_slots(draft, wrong):
+def _check_slots(schedule, draft, wrong):
     layer = f"Layer {draft.name}"
     if not any(draft.slots):
         _note(wrong, "slots", f"{layer} has no participants. Add one, or delete the layer.")
@@ -187,7 +187,7 @@ def _check_slots(draft, wrong):
             if user.pk in seen:
                 _note(wrong, "slots", f"{user} stands twice in place {number} of {layer}. Take one out.")
             seen.add(user.pk)
-            if user.pk not in known and (trouble := scheduling.unfit(user, draft.role)):
+            if user.pk not in known and (trouble := scheduling.unfit(user, draft.role, schedule)):
                 unfit[user.pk] = trouble
     for trouble in unfit.values():
         _note(wrong, "slots", f"{layer}: {trouble}")

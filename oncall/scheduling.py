@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from accounts.models import User
-from accounts.permissions import may
+from accounts.permissions import may_once_seen
 from core import due
 from core.errors import IllegalMove, NotFound
 from oncall import lookup, shifts
@@ -234,16 +234,22 @@ def check(row, *, now, what, may_end_now=False, is_new_person=True):
     `what` begins a sentence, for example "The override".
     """
     check_span(row.start_at, row.end_at, now=now, what=what, may_end_now=may_end_now)
-    if is_new_person and row.user_id and (trouble := unfit(row.user, getattr(row, "role", shifts.SHADOW))):
+    if (
+        is_new_person
+        and row.user_id
+        and (trouble := unfit(row.user, getattr(row, "role", shifts.SHADOW), getattr(row, "schedule", None)))
+    ):
         raise ValidationError({"user": trouble})
     row.full_clean()
 
 
-def unfit(user, role):
-    """Why a person may not be put on call in this role, as a sentence; empty when they may."""
+def unfit(user, role, schedule):
+    """Why a person may not be put on call in this role of the schedule, as a sentence; empty when they may."""
     if not user.is_active:
         return f"{user} is deactivated. Choose somebody else."
-    if role != shifts.SHADOW and not may(user, "respond"):
+    if user.is_machine:
+        return f"{user} is a machine and cannot be called. Choose a person."
+    if role != shifts.SHADOW and not may_once_seen(user, "respond", schedule):
         return f"{user} is an observer and cannot answer a page. Choose a responder, or let them be a shadow."
     return ""
 

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Role, User
-from accounts.permissions import leads, may
+from accounts.permissions import leads, may, may_once_seen
 from core.errors import IllegalMove, NotAllowed, NotFound
 from notifications.planning import Page, plan_many
 from oncall import lookup, messages, scheduling, shifts
@@ -44,7 +44,7 @@ def ask(
         raise NotAllowed("Your account is deactivated. Ask an admin to activate it.")
     if asked and not asked.is_active:
         raise ValidationError({"asked": f"{asked} is deactivated. Choose somebody else."})
-    if asked and not may(asked, "respond"):
+    if asked and not may_once_seen(asked, "respond", request.schedule):
         raise ValidationError({"asked": f"{asked} is an observer and takes no shifts. Choose somebody else."})
     if not _is_on_call(requester, schedule, role, request.start_at, request.end_at):
         raise ValidationError(
@@ -306,7 +306,7 @@ def _check_possible(request, made, now):
     locked = scheduling.lock_all([one.pk for one in _schedules(request, made)])
     if len(locked) < len({one.pk for one in _schedules(request, made)}):
         raise NotFound("This schedule does not exist any more.")
-    if not may(made.user, "respond"):
+    if not may_once_seen(made.user, "respond", request.schedule):
         raise IllegalMove(f"{made.user} cannot take shifts any more. Decline the offer.")
     if made.end_at <= now:
         raise IllegalMove("The time of this offer is over.")
@@ -474,7 +474,7 @@ def _check_waits(made):
 def _check_taker(request, user):
     if user.pk == request.requester_id:
         raise NotAllowed("This is your own shift. Somebody else has to take it.")
-    if not may(user, "respond"):
+    if not may_once_seen(user, "respond", request.schedule):
         raise NotAllowed("Observers and deactivated people take no shifts. Ask an admin for the role responder.")
     if request.asked_id and user.pk != request.asked_id:
         raise NotAllowed(f"{request.requester} asks only {request.asked}.")
@@ -527,14 +527,14 @@ def _others(readers, by):
 
 
 def _team(schedule, besides):
-    people = User.objects.filter(is_active=True, memberships__team=schedule.team).exclude(pk=besides.pk)
-    return [one for one in people.distinct() if may(one, "respond")]
+    people = User.objects.people().filter(is_active=True, memberships__team=schedule.team).exclude(pk=besides.pk)
+    return [one for one in people.distinct() if may_once_seen(one, "respond", schedule)]
 
 
 def _approvers(request, made, schedules):
     """The admins of the teams that take no part in it; where there are none, those of the platform."""
     parties = (made.user_id, request.requester_id)
     teams = [one.team_id for one in schedules if one.swaps_need_approval]
-    active = User.objects.filter(is_active=True).exclude(pk__in=parties)
+    active = User.objects.people().filter(is_active=True).exclude(pk__in=parties)
     people = list(active.filter(memberships__team__in=teams, memberships__role=Role.ADMIN).distinct())
     return people or list(active.filter(role=Role.ADMIN))

@@ -6,6 +6,7 @@ import pytest
 from django.core.cache import cache
 
 from accounts.models import Role
+from core import limits
 from tests import factories
 
 
@@ -46,6 +47,8 @@ def quick_settings(settings):
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     cache.clear()
+    settings.RATE_LIMIT_STORE = "process"  # and what one test used of a limit is not missing in the next
+    limits.forget()
     settings.STATIC_ROOT = None  # nothing was collected, and WhiteNoise would warn
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

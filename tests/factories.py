@@ -5,7 +5,7 @@ import datetime as dt
 import factory
 from factory.django import DjangoModelFactory
 
-from accounts import auth
+from accounts.keys import issue_key
 from accounts.models import ApiKey, Membership, Role, Team, User
 from alerts import keys
 from alerts.models import (
@@ -89,7 +89,7 @@ class MembershipFactory(DjangoModelFactory):
 
 
 class ApiKeyFactory(DjangoModelFactory):
-    """A key with its text at hand: `key.text` is what the caller sends. `scope=` and `expires_at=` as in issue_key."""
+    """A key with its text at hand: `key.text` is what the caller sends. `scopes=`, `team=` … as in issue_key."""
 
     class Meta:
         model = ApiKey
@@ -99,7 +99,7 @@ class ApiKeyFactory(DjangoModelFactory):
 
     @classmethod
     def _create(cls, model_class, *args, user, **fields):
-        key, text = auth.issue_key(user, **fields)
+        key, text = issue_key(user, **fields)
         key.text = text
         return key
 

@@ -90,7 +90,7 @@ class Migration(migrations.Migration):
             name="is_break_glass",
             field=models.BooleanField(
                 default=False,
-                help_text="May sign in with a password when only single sign-on is allowed. All admins are told when it is used.",
+                help_text="May sign in with a password where only single sign-on is allowed. Its use is told to all admins.",
                 verbose_name="break-glass",
             ),
         ),
@@ -131,16 +131,48 @@ class Migration(migrations.Migration):
                 (
                     "body",
                     core.secrets.EncryptedTextField(
-                        help_text="Has a link that signs in, so it is encrypted, and emptied once it is sent."
+                        help_text="May have a link that signs in, so it is encrypted, and emptied once sent."
                     ),
                 ),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("sent_at", models.DateTimeField(blank=True, null=True)),
                 ("error", models.CharField(blank=True, max_length=500)),
+                ("link_hash", models.CharField(blank=True, editable=False, max_length=64)),
+                ("link_expires_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                (
+                    "link_end",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("used", "Used"),
+                            ("replaced", "Replaced by a newer one"),
+                            ("withdrawn", "Withdrawn"),
+                        ],
+                        editable=False,
+                        max_length=20,
+                    ),
+                ),
+                ("link_ended_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                (
+                    "by",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Who is told if it fails.",
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 (
                     "user",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                        blank=True,
+                        help_text="Empty: nobody has looked yet whose address it is, or it is nobody's.",
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
             ],
@@ -149,6 +181,18 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(
                         condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="account_mail_due"
+                    ),
+                    models.Index(
+                        condition=models.Q(("link_hash", ""), _negated=True),
+                        fields=["link_hash"],
+                        name="account_mail_by_link",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(models.Q(("link_hash", ""), _negated=True), ("link_end", "")),
+                        fields=("user", "kind"),
+                        name="one_open_link_per_person_and_kind",
                     )
                 ],
             },
@@ -179,6 +223,14 @@ class Migration(migrations.Migration):
                 ("object_id", models.CharField(blank=True, max_length=100)),
                 ("object_name", models.CharField(blank=True, max_length=300)),
                 (
+                    "about",
+                    models.CharField(
+                        blank=True,
+                        help_text="What the object is a part of, such as oncall.escalationpolicy:7.",
+                        max_length=140,
+                    ),
+                ),
+                (
                     "changes",
                     models.JSONField(
                         blank=True,
@@ -194,6 +246,12 @@ class Migration(migrations.Migration):
                     "agent",
                     models.CharField(
                         blank=True, help_text="The browser or program, as it calls itself.", max_length=300
+                    ),
+                ),
+                (
+                    "request_id",
+                    models.CharField(
+                        blank=True, help_text="The same for what was done in one step.", max_length=32
                     ),
                 ),
                 (
@@ -224,6 +282,14 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["kind", "object_id", "-id"], name="audit_by_object"),
                     models.Index(fields=["actor", "-id"], name="audit_by_actor"),
+                    models.Index(
+                        condition=models.Q(("about", ""), _negated=True), fields=["about", "-id"], name="audit_by_about"
+                    ),
+                    models.Index(
+                        condition=models.Q(("request_id", ""), _negated=True),
+                        fields=["request_id"],
+                        name="audit_by_request",
+                    ),
                 ],
             },
         ),

@@ -1,4 +1,4 @@
-"""The audit is what happened: the database refuses to change or delete an entry, but for the retention that is set."""
+"""The audit is what happened: the database refuses to change or delete an entry, but for retention and erasure."""
 
 from django.db import migrations
 
@@ -8,6 +8,12 @@ BEGIN
     -- Said by accounts/audit.py for the length of one transaction, and by nobody else.
     IF TG_OP = 'DELETE' AND current_setting('watchbill.audit_retention', true) = 'on' THEN
         RETURN OLD;
+    END IF;
+    -- Said by accounts/privacy.py in the same way: who is erased gets a pseudonym. Everything else stays as it was.
+    IF TG_OP = 'UPDATE' AND current_setting('watchbill.erasing', true) = 'on'
+        AND to_jsonb(NEW) - '{actor_name,object_name,changes,text}'::text[]
+            = to_jsonb(OLD) - '{actor_name,object_name,changes,text}'::text[] THEN
+        RETURN NEW;
     END IF;
     RAISE EXCEPTION 'The audit is append-only: entry % cannot be changed or deleted.', OLD.id
         USING ERRCODE = 'integrity_constraint_violation';

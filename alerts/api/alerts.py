@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from alerts import event
 from alerts.models import Alert
+from alerts.visibility import hide_origins, hush_holds
 from catalog.api import ServiceFilter
 from core.api import problem
 from core.rest import UUID, Filters, MomentFilter, ReadViewSet, Shape, WordsFilter
@@ -102,12 +103,24 @@ class AlertFilters(Filters):
 
 
 class AlertViewSet(ReadViewSet):
+    resource = "alerts"
     queryset = Alert.objects.select_related("service", "integration")
     serializer_class = AlertShape
     filterset_class = AlertFilters
     ordering = ("-first_at", "-id")
     lookup_field = "id"
     lookup_value_regex = UUID
+
+    def paginate_queryset(self, queryset):
+        return self._hushed(super().paginate_queryset(queryset))
+
+    def get_object(self):
+        return self._hushed([super().get_object()])[0]
+
+    def _hushed(self, alerts):
+        hide_origins(alerts, self.request.user)
+        hush_holds(alerts, self.request.user)
+        return alerts
 
     @extend_schema(
         request=NewAlertShape,

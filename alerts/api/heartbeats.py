@@ -43,6 +43,12 @@ class HeartbeatShape(Shape):
         ]
         read_only_fields = fields[9:]
 
+    def to_representation(self, heartbeat):
+        shown, user = super().to_representation(heartbeat), self.context["request"].user
+        if heartbeat.integration and not user.may("read", heartbeat.integration):
+            shown["integration"] = None  # another team's door may ping it
+        return shown
+
     def create(self, validated_data):
         heartbeat = Heartbeat(**validated_data)
         heartbeat.issued = heartbeats.save(heartbeat, now=timezone.now())
@@ -71,7 +77,8 @@ class HeartbeatKeyShape(HeartbeatShape):
 class HeartbeatViewSet(ConfigureViewSet):
     """Signs of life. When one stays away for longer than its interval and grace, an incident opens."""
 
-    queryset = Heartbeat.objects.select_related("service", "integration")
+    resource = "config"
+    queryset = Heartbeat.objects.select_related("service", "integration__service")
     serializer_class = HeartbeatShape
     filterset_class = HeartbeatFilters
     ordering = ("name", "id")

@@ -1,6 +1,5 @@
 """Doors of monitoring tools, the rules that route what comes through them, and changes that were made on purpose."""
 
-import datetime as dt
 
 import django_filters
 from django.db import transaction
@@ -12,6 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from accounts.api import TeamField, TeamFilter
+from accounts.key_api import RotateShape
 from alerts import rules
 from alerts.keys import issue_key, rotate_key
 from alerts.models import ChangeEvent, Integration, Rule, source_choices, sources
@@ -27,10 +27,9 @@ from core.rest import (
     ReadViewSet,
     Shape,
     WordsFilter,
+    visible,
 )
 from oncall.models import EscalationPolicy
-
-LONGEST_OVERLAP = 7 * 24 * 3600
 
 
 class IntegrationField(serializers.SlugRelatedField):
@@ -43,6 +42,9 @@ class IntegrationField(serializers.SlugRelatedField):
 
     def __init__(self, **kwargs):
         super().__init__(slug_field="uuid", **{"queryset": Integration.objects.all(), **kwargs})
+
+    def get_queryset(self):
+        return visible(self, super().get_queryset())
 
     def to_internal_value(self, data):
         try:
@@ -113,6 +115,7 @@ class IntegrationShape(Shape):
             "is_enabled",
             "key_last4",
             "old_key_until",
+            "key_expires_at",
             "created_at",
             "last_event_at",
         ]
@@ -170,18 +173,10 @@ class IssuedKeyShape(IntegrationShape):
         fields = [*IntegrationShape.Meta.fields, "key", "address"]
 
 
-class RotateShape(serializers.Serializer):
-    overlap_seconds = serializers.IntegerField(
-        min_value=0,
-        max_value=LONGEST_OVERLAP,
-        default=24 * 3600,
-        help_text="How long the old key still works; 0: it stops at once.",
-    )
-
-
 class IntegrationViewSet(ConfigureViewSet):
     """Doors of monitoring tools. The key of one is shown when it is issued, and never again."""
 
+    resource = "config"
     queryset = Integration.objects.select_related("service", "team")
     serializer_class = IntegrationShape
     filterset_class = IntegrationFilters
@@ -198,15 +193,13 @@ class IntegrationViewSet(ConfigureViewSet):
     def perform_create(self, serializer):
         bare = Integration()
         self.issued = issue_key(bare)
-        serializer.save(key_hash=bare.key_hash, key_last4=bare.key_last4)
+        self.do(serializer.save, key_hash=bare.key_hash, key_last4=bare.key_last4)
 
     @extend_schema(request=RotateShape, responses={200: IssuedKeyShape})
     @action(detail=True, methods=["post"], url_path="rotate-key")
     def rotate_key(self, request, id):
         """Issue a new key; the old one works for a while longer, or stops at once."""
-        shape = RotateShape(data=request.data)
-        shape.is_valid(raise_exception=True)
-        overlap = dt.timedelta(seconds=shape.validated_data["overlap_seconds"])
+        overlap = RotateShape.overlap_of(request)
         integration, self.issued = rotate_key(self.get_object().pk, now=timezone.now(), overlap=overlap)
         return Response(self.get_serializer(integration).data)
 
@@ -252,6 +245,7 @@ class RuleFilters(Filters):
 class RuleViewSet(ConfigureViewSet):
     """Routing rules. Those of the integration are asked first, then the global ones, each in order of position."""
 
+    resource = "config"
     queryset = Rule.objects.select_related("integration", "service", "policy")
     serializer_class = RuleShape
     filterset_class = RuleFilters
@@ -298,6 +292,7 @@ class ChangeEventFilters(Filters):
 class ChangeEventViewSet(ReadViewSet):
     """Deployments and other changes, the latest first. They come in through integrations."""
 
+    resource = "alerts"
     queryset = ChangeEvent.objects.select_related("integration", "service")
     serializer_class = ChangeEventShape
     filterset_class = ChangeEventFilters

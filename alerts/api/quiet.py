@@ -12,7 +12,7 @@ from alerts import inhibition, maintenance, silences
 from alerts.api.integrations import IntegrationField, IntegrationFilter, PathsField
 from alerts.models import Alert, InhibitionRule, MaintenanceWindow, Silence
 from catalog.api import ServiceField, ServiceFilter
-from core.rest import NUMBER, UUID, ConfigureViewSet, Filters, MomentField, ReadViewSet, Shape
+from core.rest import NUMBER, UUID, ConfigureViewSet, Filters, MomentField, ReadViewSet, Shape, read_body
 
 LONGEST_CONDITION = 4000
 
@@ -32,9 +32,7 @@ class Responds:
 
     def given(self, request, shape=None):
         """The checked values of a request."""
-        shape = (shape or self.serializer_class)(data=request.data)
-        shape.is_valid(raise_exception=True)
-        return dict(shape.validated_data)
+        return dict(read_body(shape or self.serializer_class, request))
 
     def caller(self):
         """The arguments that every verb takes from its request."""
@@ -143,17 +141,21 @@ class SilencePreviewAnswerShape(serializers.Serializer):
 class SilenceViewSet(Responds, ReadViewSet):
     """Silences hold new alerts that match until they end. Incidents that are open already go on."""
 
-    queryset = silences.with_holds(Silence.objects.select_related("integration", "service", "owner"))
+    resource = "config"
+    queryset = Silence.objects.select_related("integration", "service", "owner")
     serializer_class = SilenceShape
     filterset_class = SilenceFilters
     ordering = ("-created_at", "-id")
+
+    def get_queryset(self):
+        return silences.with_holds(super().get_queryset(), self.request.user)
 
     @extend_schema(responses={201: SilenceShape})
     def create(self, request):
         """Silence new alerts that match."""
         given, caller = self.given(request), self.caller()
         given.setdefault("starts_at", caller["now"])
-        return self.shown(silences.create(**given, **caller), status.HTTP_201_CREATED)
+        return self.shown(self.do(silences.create, **given, **caller), status.HTTP_201_CREATED)
 
     @extend_schema(responses={200: SilenceShape})
     def update(self, request, id):
@@ -161,7 +163,7 @@ class SilenceViewSet(Responds, ReadViewSet):
         row = self.get_object()
         given = self.given(request)
         given.setdefault("starts_at", row.starts_at)
-        return self.shown(silences.edit(row.pk, **given, **self.caller()))
+        return self.shown(self.do(silences.edit, row.pk, **given, **self.caller()))
 
     @extend_schema(request=None, responses={200: SilenceShape})
     @action(detail=True, methods=["post"])
@@ -180,7 +182,7 @@ class SilenceViewSet(Responds, ReadViewSet):
     @action(detail=False, methods=["post"])
     def preview(self, request):
         """What a silence would hold now, and would have held in the last 7 days. Nothing is changed."""
-        found = silences.preview(**self.given(request, SilencePreviewShape), now=timezone.now())
+        found = silences.preview(**self.given(request, SilencePreviewShape), **self.caller())
         return Response(SilencePreviewAnswerShape(found).data)
 
 
@@ -240,6 +242,7 @@ class MaintenanceWindowFilters(Filters):
 class MaintenanceWindowViewSet(Responds, ReadViewSet):
     """Planned work: alerts of what is worked on are held while it lasts, once or again and again."""
 
+    resource = "config"
     queryset = MaintenanceWindow.objects.select_related("owner").prefetch_related("services", "teams")
     serializer_class = MaintenanceWindowShape
     filterset_class = MaintenanceWindowFilters
@@ -248,13 +251,14 @@ class MaintenanceWindowViewSet(Responds, ReadViewSet):
     @extend_schema(responses={201: MaintenanceWindowShape})
     def create(self, request):
         """Plan a window."""
-        return self.shown(maintenance.create(**self.given(request), **self.caller()), status.HTTP_201_CREATED)
+        row = self.do(maintenance.create, **self.given(request), **self.caller())
+        return self.shown(row, status.HTTP_201_CREATED)
 
     @extend_schema(responses={200: MaintenanceWindowShape})
     def update(self, request, id):
         """Change a window that was not ended."""
         row = self.get_object()
-        return self.shown(maintenance.edit(row.pk, **self.given(request), **self.caller()))
+        return self.shown(self.do(maintenance.edit, row.pk, **self.given(request), **self.caller()))
 
     @extend_schema(request=None, responses={200: MaintenanceWindowShape})
     @action(detail=True, methods=["post"])
@@ -307,6 +311,7 @@ class InhibitionRuleFilters(Filters):
 class InhibitionRuleViewSet(ConfigureViewSet):
     """While an alert fires that matches the source, alerts that match the target are held."""
 
+    resource = "config"
     queryset = InhibitionRule.objects.select_related("integration")
     serializer_class = InhibitionRuleShape
     filterset_class = InhibitionRuleFilters

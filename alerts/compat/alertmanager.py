@@ -95,7 +95,7 @@ async def _take(door, request, *, key):
 async def _answer(door, request, *, key, work, silence_id):
     source = Prometheus()
     try:
-        target = await door.target(source, key or request.bearer(), "path" if key else "header")
+        target = await door.target(source, key or request.bearer(), "path" if key else "header", request)
         if work is None:
             raise _problem(405, f"There is no {clean_line(request.method, 20)} at this address.")
         await check_signature(source, target, request)

@@ -7,6 +7,7 @@ from alerts import heartbeats
 from alerts.compat.base import Dialect
 from alerts.door import RETRY_AFTER_SECONDS, Refused
 from alerts.line import UNREACHABLE
+from alerts.sources.base import Source
 
 PREFIX = "/in/heartbeat"
 
@@ -33,7 +34,8 @@ async def _ping(door, request, *, key):
         raise Refused((503, answer), [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)]) from None
     if ping is None:
         message = "No heartbeat has this key. Copy its address again, or issue a new key on its page."
-        raise Refused((404 if where == "path" else 401, {"status": "unknown_key", "message": message}))
+        answer = (404 if where == "path" else 401, {"status": "unknown_key", "message": message})
+        raise door.unknown_key(request, Source(), answer)
     answer = {"status": "ok", "heartbeat": ping.name}
     if not ping.is_enabled:
         answer["message"] = "This heartbeat is paused: nobody is told when it stays away."

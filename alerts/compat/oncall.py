@@ -51,7 +51,7 @@ class OnCallApi(Dialect):
         kind = TYPES.get(name, name)
         source = self._sources.get(kind, self._sources["generic"])
         if source.kind in OPEN_KINDS:
-            target = await self._target(door, key)
+            target = await self._target(door, request, key)
             source = self._sources.get(target.source, source)
         if _is_form(request) and b"filename=" in await request.body(source):
             raise Refused((400, {"detail": "File uploads are not allowed. Send a JSON object."}))
@@ -62,7 +62,7 @@ class OnCallApi(Dialect):
         if request.method not in ("GET", "HEAD", "POST", "PUT"):
             answer = {"detail": "Ping this address with GET or POST."}
             raise Refused((405, answer), [(b"allow", b"GET, HEAD, POST, PUT")])
-        target = await self._target(door, key)
+        target = await self._target(door, request, key)
         try:
             pings = await heartbeats.ping_of_integration(door, target, "oncall", now=timezone.now())
         except UNREACHABLE:
@@ -73,9 +73,9 @@ class OnCallApi(Dialect):
             raise Refused((404, answer))
         return 200, "Ok.", ()
 
-    async def _target(self, door, key):
+    async def _target(self, door, request, key):
         try:
-            return await door.target(self._any, key, "path")
+            return await door.target(self._any, key, "path", request)
         except UNREACHABLE:
             raise Refused(self._any.overloaded(), [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)]) from None
 

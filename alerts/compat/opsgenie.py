@@ -84,7 +84,7 @@ class OpsgenieApi(Dialect):
 
     async def _answer(self, door, request):
         query = _query(request.query)
-        target = await door.target(self._source, _key(request, query), "header")
+        target = await door.target(self._source, _key(request, query), "header", request)
         await check_signature(self._source, target, request)
         area, *rest = [part for part in request.raw_path.partition("?")[0].split("/")[2:] if part]
         if area == "heartbeats":
@@ -479,7 +479,8 @@ def _verb(number, action, data):
         lifecycle.snooze(number, until=until, **common)
     elif action == "assign":
         owner = data.get("owner") if isinstance(data.get("owner"), dict) else {}
-        person = User.objects.filter(email__iexact=clean_line(owner.get("username"), 254), is_active=True).first()
+        people = User.objects.people().filter(email__iexact=clean_line(owner.get("username"), 254), is_active=True)
+        person = people.first()
         if person is None:
             raise DomainError("There is no active person with this username. Give the address they sign in with.")
         lifecycle.reassign(number, to=person, **common)

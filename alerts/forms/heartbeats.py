@@ -1,7 +1,9 @@
 """What people type on the pages of heartbeats."""
 
 from django import forms
+from django.db.models import Q
 
+from accounts.permissions import visible, where_may
 from alerts import heartbeats
 from alerts.forms.quiet import LinesField
 from alerts.models import Heartbeat, Integration
@@ -66,10 +68,15 @@ class HeartbeatForm(Form):
         }
         super().__init__(data, for_whom=for_whom, initial=initial)
         self.row = row
-        self.fields["service"].queryset = Service.objects.exclude(lifecycle=Service.Lifecycle.ARCHIVED) | (
-            Service.objects.filter(pk=row.service_id)
+        # What was chosen before stays, also where somebody else configures it.
+        usable = where_may(Service.objects.exclude(lifecycle=Service.Lifecycle.ARCHIVED), for_whom, "configure")
+        self.fields["service"].queryset = Service.objects.filter(Q(pk__in=usable.values("pk")) | Q(pk=row.service_id))
+        doors = where_may(Integration.objects.all(), for_whom, "configure")
+        kept = visible(Integration.objects.filter(pk=row.integration_id), for_whom)
+        self.fields["integration"].queryset = Integration.objects.filter(
+            Q(pk__in=doors.values("pk")) | Q(pk__in=kept.values("pk"))
         )
-        self.fields["integration"].queryset = Integration.objects.all()
+        self.keeps_integration = bool(row.integration_id) and not kept.exists()
 
     def clean_name(self):
         name = self.cleaned_data["name"]
@@ -91,7 +98,8 @@ class HeartbeatForm(Form):
     def filled(self):
         """The row with what was typed, not saved."""
         for name in ("name", "service", "severity", "interval_seconds", "grace_seconds", "description", "integration"):
-            setattr(self.row, name, self.cleaned_data[name])
+            if name != "integration" or self.cleaned_data[name] or not self.keeps_integration:
+                setattr(self.row, name, self.cleaned_data[name])
         return self.row
 
 

@@ -3,8 +3,9 @@
 from django import forms
 
 from accounts.models import Team
+from accounts.permissions import may, where_may
 from alerts import matching
-from alerts.models import Integration
+from alerts.models import Integration, Silence
 from catalog.models import Service
 from core.zones import zone_or_none
 from notifications.message import storable
@@ -67,6 +68,10 @@ class QuietForm(Form):
         name = self.FIELDS.get(error.code)
         self.add_error(name if name in self.fields else None, error.message)
 
+    def refuse_all(self, what):
+        """Refuse what nothing narrows to a team, since it may hold anybody's alerts."""
+        self.add_error(None, f"Choose {what}: only responders of the whole platform hold alerts of any team.")
+
 
 class SilenceForm(QuietForm):
     service = forms.ModelChoiceField(
@@ -86,9 +91,15 @@ class SilenceForm(QuietForm):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.fields["service"].queryset = Service.objects.order_by("name")
-        self.fields["integration"].queryset = Integration.objects.order_by("name")
+        self.fields["service"].queryset = where_may(Service.objects.order_by("name"), self.for_whom, "respond")
+        self.fields["integration"].queryset = where_may(Integration.objects.order_by("name"), self.for_whom, "respond")
         self.order_fields(["condition", "everything", "service", "integration", "starts_at", "ends_at", "reason"])
+
+    def may_save(self, *, service, integration, **values):
+        """Whether the person may hold these alerts; refuses the form otherwise."""
+        if not may(self.for_whom, "respond", Silence(service=service, integration=integration)):
+            self.refuse_all("a service or an integration of your team")
+        return not self.errors
 
 
 SEVERAL = "Several with Ctrl, on a Mac with ⌘."
@@ -133,8 +144,8 @@ class MaintenanceForm(QuietForm):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.fields["services"].queryset = Service.objects.order_by("name")
-        self.fields["teams"].queryset = Team.objects.order_by("name")
+        self.fields["services"].queryset = where_may(Service.objects.order_by("name"), self.for_whom, "respond")
+        self.fields["teams"].queryset = where_may(Team.objects.order_by("name"), self.for_whom, "respond")
         self.fields["condition"].help_text = f"Empty: all alerts of what is chosen above. {CONDITION_HELP}"
         self.fields["time_zone"].widget.attrs["placeholder"] = self.tz.key
 
@@ -152,6 +163,12 @@ class MaintenanceForm(QuietForm):
         elif not cleaned.get("rrule"):
             self.add_error("rrule", "Write the rule, or choose how it repeats.")
         return cleaned
+
+    def may_save(self, *, services, teams, **values):
+        """Whether the person may hold these alerts; refuses the form otherwise."""
+        if not (services or teams) and not may(self.for_whom, "respond"):
+            self.refuse_all("services of your team, or the team")
+        return not self.errors
 
     @staticmethod
     def initial_of(rrule):

@@ -42,6 +42,7 @@ class Alertmanager(Source):
     label = "Prometheus Alertmanager"
     # A group without max_alerts may be large, and Alertmanager never sends again after a 4xx.
     max_body = 2048 * KIBIBYTE
+    limited_status = 503
     setup_help = (
         "Add a receiver to alertmanager.yml:\n\n"
         "receivers:\n"

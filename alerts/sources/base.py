@@ -103,6 +103,8 @@ class Source:
     keep_headers = ()
     # Nearly every sender tries again after 503; Alertmanager takes 429 as final.
     overloaded_status = 503
+    # When a key or an address sends more than its limit. Alertmanager and its kin must be told 503 here too.
+    limited_status = 429
     methods = ("POST", "PUT")
     # No door of its own and nobody can choose it: its events are written by us, or come by a drop-in API.
     is_internal = False
@@ -169,6 +171,10 @@ class Source:
             "status": "overloaded",
             "message": "Nothing was stored. Send the same event again after the time in Retry-After.",
         }
+
+    def limited(self, sentence):
+        """`(status, answer)` when this key or this address sent more than its limit."""
+        return self.limited_status, {"status": "too_many_requests", "message": sentence}
 
     def unknown_key(self, where):
         """`(status, answer)` for a key that opens nothing. `where` it stood is "path", "header" or "body"."""

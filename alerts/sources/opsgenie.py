@@ -126,6 +126,9 @@ class Opsgenie(Source):
     def overloaded(self):
         return self.overloaded_status, {"message": "You are making too many requests! Send the same again later."}
 
+    def limited(self, sentence):
+        return self.limited_status, {"message": sentence}
+
     def unknown_key(self, where):
         status, answer = super().unknown_key(where)
         return status, {"message": f"Could not authenticate. {answer['message']}"}

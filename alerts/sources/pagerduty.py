@@ -95,6 +95,9 @@ class PagerDuty(Source):
             "message": "Requests for this service are arriving too quickly. Please retry later.",
         }
 
+    def limited(self, sentence):
+        return self.limited_status, {"status": "throttle exceeded", "message": sentence}
+
     def unknown_key(self, where):
         if where == "path":
             return super().unknown_key(where)

@@ -12,7 +12,7 @@ class PagerDutyV1(PagerDuty):
     is_internal = True
     also_keys_of = (PagerDuty.kind,)
     # Its clients take 429 for a mistake of theirs, and try again after 403.
-    overloaded_status = 403
+    overloaded_status = limited_status = 403
     key_field = "service_key"
 
     def read(self, data, headers, options):

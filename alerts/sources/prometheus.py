@@ -29,6 +29,7 @@ SAID = 20  # of the mistakes in an array
 class Prometheus(Source):
     kind = "prometheus"
     label = "Prometheus"
+    limited_status = 503  # it drops what got a 4xx
     setup_help = (
         "Prometheus can send its alerts here without an Alertmanager. In prometheus.yml:\n\n"
         "alerting:\n"
@@ -73,6 +74,9 @@ class Prometheus(Source):
 
     def overloaded(self):
         return self.overloaded_status, super().overloaded()[1]["message"]
+
+    def limited(self, sentence):
+        return self.limited_status, sentence
 
 
 def read_alerts(data, received_at):

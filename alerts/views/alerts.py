@@ -9,10 +9,11 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 
 from accounts.models import Team
-from accounts.permissions import may
+from accounts.permissions import may_once_seen, visible
 from alerts.models import Alert, InboundEvent, Integration
 from alerts.views.events import LAST_EVENTS, dressed, source_label, uuid_or_none
 from alerts.views.quiet import link_holds
+from alerts.visibility import hide_origins, hush_holds
 from incidents.models import Severity
 from notifications.message import storable
 
@@ -28,7 +29,9 @@ def listed(request):
     """The alerts, those last heard of first."""
     chosen = _chosen(request)
     number = _page(request)
-    rows = list(_rows(chosen)[(number - 1) * A_PAGE : number * A_PAGE + 1])
+    rows = list(_rows(chosen, request.user)[(number - 1) * A_PAGE : number * A_PAGE + 1])
+    hide_origins(rows, request.user)
+    hush_holds(rows, request.user)
     query = request.GET.copy()
     query.pop("page", None)
     context = {
@@ -42,12 +45,11 @@ def listed(request):
         "is_filtered": any(chosen.values()),
         "states": STATES,
         "severities": Severity.choices,
-        "teams": Team.objects.order_by("name"),
-        "integrations": Integration.objects.order_by("name"),
-        "counts": Alert.objects.firing().aggregate(
+        "teams": visible(Team.objects.order_by("name"), request.user),
+        "integrations": visible(Integration.objects.order_by("name"), request.user),
+        "counts": visible(Alert.objects.firing(), request.user).aggregate(
             firing=Count("pk", filter=Q(held_by="")), held=Count("pk", filter=~Q(held_by=""))
         ),
-        "may_respond": may(request.user, "respond"),
     }
     return render(request, "alerts/alerts.html", context)
 
@@ -75,8 +77,9 @@ def _chosen(request):
     }
 
 
-def _rows(chosen):
-    rows = Alert.objects.select_related("service", "integration", "incident").order_by("-last_at", "-id")
+def _rows(chosen, user):
+    rows = visible(Alert.objects.select_related("service", "integration", "incident"), user)
+    rows = rows.order_by("-last_at", "-id")
     if chosen["state"]:
         rows = rows.filter(resolved_at__isnull=chosen["state"] != "resolved")
     if chosen["state"] in ("firing", "held"):
@@ -86,7 +89,8 @@ def _rows(chosen):
             rows = rows.filter(**{field: chosen[name]})
     if chosen["integration"]:
         known = uuid_or_none(chosen["integration"])
-        rows = rows.filter(integration__uuid=known) if known else rows.none()
+        through = visible(Integration.objects.filter(uuid=known), user)
+        rows = rows.filter(integration__in=through) if known else rows.none()
     for word in chosen["q"].split()[:6]:
         found = Q(title__icontains=word) | Q(dedup_key__icontains=word) | Q(service__name__icontains=word)
         rows = rows.annotate(labels_text=Cast("labels", TextField())).filter(
@@ -100,22 +104,26 @@ def _rows(chosen):
 def one(request, pk):
     """One alert: what it carries, what was decided about it and why, and what holds it."""
     rows = Alert.objects.select_related("service__team", "integration", "incident")
-    alert = get_object_or_404(rows, pk=pk)
-    link_holds([alert])
+    alert = get_object_or_404(visible(rows, request.user), pk=pk)
+    events = _events_of(alert, request.user)
+    hide_origins([alert], request.user)
+    hush_holds([alert], request.user)
+    link_holds([alert], request.user)
     around = Alert.objects.filter(scope=alert.scope, dedup_key=alert.dedup_key).exclude(pk=alert.pk)
+    around = visible(around, request.user)
     context = {
         "section": "alerts",
         "tab": "alerts",
         "alert": alert,
         "source_label": source_label(alert.source),
-        "events": _events_of(alert),
+        "events": events,
         "earlier": around.select_related("incident").order_by("-last_at")[:10],
-        "may_respond": may(request.user, "respond"),
+        "may_respond": may_once_seen(request.user, "respond", alert),
     }
     return render(request, "alerts/alert.html", context)
 
 
-def _events_of(alert):
+def _events_of(alert, user):
     """The raw events that made and changed it, newest first, with what was decided about it in each."""
     newest = InboundEvent.objects.filter(
         scope=alert.scope, received_at__lte=alert.last_at + dt.timedelta(minutes=1)
@@ -123,4 +131,4 @@ def _events_of(alert):
     mine = InboundEvent.objects.filter(
         pk__in=newest.values("pk"), result__contains=[{"alert_id": str(alert.pk)}]
     ).order_by("-received_at")
-    return dressed(mine.defer("headers")[:LAST_EVENTS], alert)
+    return dressed(visible(mine, user).defer("headers")[:LAST_EVENTS], alert, user=user)

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from accounts.models import Team
-from accounts.permissions import may
+from accounts.permissions import may, may_once_seen, may_somewhere, visible
 from alerts import heartbeats, presence
 from alerts.forms.heartbeats import HeartbeatForm
 from alerts.models import Heartbeat
@@ -42,7 +42,8 @@ def listed(request):
     """All heartbeats, the missing ones first."""
     now = timezone.now()
     chosen = {name: storable(request.GET.get(name, "")).strip()[:100] for name in ("q", "state", "team")}
-    rows = Heartbeat.objects.select_related("service__team").order_by("missed_at", "name", "pk")
+    rows = visible(Heartbeat.objects.select_related("service__team"), request.user)
+    rows = rows.order_by("missed_at", "name", "pk")
     if chosen["q"]:
         rows = rows.filter(Q(name__icontains=chosen["q"]) | Q(service__name__icontains=chosen["q"]))
     if chosen["state"] in FILTERS:
@@ -60,7 +61,7 @@ def listed(request):
         "chosen": chosen,
         "is_filtered": any(chosen.values()),
         "states": [(name, WORDS[name]) for name in FILTERS],
-        "teams": Team.objects.order_by("name"),
+        "teams": visible(Team.objects.order_by("name"), request.user),
     }
     return _render(request, "heartbeats", now=now, **context)
 
@@ -68,16 +69,20 @@ def listed(request):
 @login_required
 @never_cache
 def one(request, uuid):
-    return _show(
-        request, get_object_or_404(Heartbeat.objects.select_related("service__team", "integration"), uuid=uuid)
-    )
+    return _show(request, _found(request, uuid))
+
+
+def _found(request, uuid):
+    rows = Heartbeat.objects.select_related("service__team", "integration__service")
+    return get_object_or_404(visible(rows, request.user), uuid=uuid)
 
 
 @login_required
 @never_cache
 def new(request):
     """Make a heartbeat. The answer shows its key, this once."""
-    _ask(request, "configure")
+    if not may_somewhere(request.user, "configure"):
+        raise PermissionDenied
     form = HeartbeatForm(request.POST or None, for_whom=request.user)
     if not (request.method == "POST" and form.is_valid()):
         return _render(request, "heartbeat_form", form=form, status=400 if form.errors else 200)
@@ -89,8 +94,8 @@ def new(request):
 @login_required
 @never_cache
 def edit(request, uuid):
-    _ask(request, "configure")
-    heartbeat = get_object_or_404(Heartbeat, uuid=uuid)
+    heartbeat = _found(request, uuid)
+    _ask(request, "configure", heartbeat)
     form = HeartbeatForm(request.POST or None, for_whom=request.user, heartbeat=heartbeat)
     if not (request.method == "POST" and form.is_valid()):
         known = {"form": form, "heartbeat": heartbeat, "name": Heartbeat.objects.get(pk=heartbeat.pk).name}
@@ -107,8 +112,8 @@ def act(request, uuid, verb):
     question = QUESTIONS.get(verb)
     if not question and verb not in ("arm", "resume"):
         raise Http404
-    _ask(request, question[0] if question else "respond")
-    heartbeat = get_object_or_404(Heartbeat.objects.select_related("service__team", "integration"), uuid=uuid)
+    heartbeat = _found(request, uuid)
+    _ask(request, question[0] if question else "respond", heartbeat)
     if question and request.method != "POST":
         context = dict(zip(("title", "text", "button", "keep"), question[1:], strict=True))
         return _render(request, "heartbeat_ask", heartbeat=heartbeat, **context)
@@ -163,15 +168,20 @@ def _act(request, heartbeat, verb):
     return redirect("alerts:heartbeat", heartbeat.uuid)
 
 
-def _ask(request, verb):
-    if not may(request.user, verb):
-        raise PermissionDenied
+def _ask(request, verb, heartbeat):
+    if not may_once_seen(request.user, verb, heartbeat):
+        who = "Admins" if verb == "configure" else "Responders"
+        raise PermissionDenied(f"{who} of the team {heartbeat.service.team} do this. Ask one of them.")
 
 
 def _show(request, heartbeat, key=""):
     now = timezone.now()
     _describe(heartbeat, now)
-    misses = heartbeats.alerts_of(heartbeat)[:LAST_MISSES]
+    misses = visible(heartbeats.alerts_of(heartbeat), request.user)[:LAST_MISSES]
+    # Another team's door may ping it; its name is theirs.
+    integration = heartbeat.integration
+    if integration and not may(request.user, "read", integration):
+        integration = None
     return _render(
         request,
         "heartbeat",
@@ -179,7 +189,8 @@ def _show(request, heartbeat, key=""):
         heartbeat=heartbeat,
         key=key,
         address=heartbeats.address(key or NO_KEY),
-        examples=_examples(heartbeat, key or NO_KEY),
+        integration=integration,
+        examples=_examples(heartbeat, key or NO_KEY, integration),
         misses=[(alert, ((alert.resolved_at or now) - alert.first_at).total_seconds()) for alert in misses],
         last_misses=LAST_MISSES,
     )
@@ -195,7 +206,7 @@ def _describe(heartbeat, now):
     heartbeat.expected_at = heartbeat.due_at and heartbeat.due_at - dt.timedelta(seconds=heartbeat.grace_seconds)
 
 
-def _examples(heartbeat, key):
+def _examples(heartbeat, key, integration):
     """`[(title, text to copy, note)]`"""
     url = heartbeats.address(key)
     call = f"curl -fsS -m 10 --retry 5 --retry-connrefused -o /dev/null {url}"
@@ -228,7 +239,7 @@ def _examples(heartbeat, key):
             f"curl -fsS -m 10 --retry 5 -H 'Authorization: GenieKey INTEGRATION_KEY' \\\n"
             f"  {settings.PUBLIC_URL}/v2/heartbeats/{quote(heartbeat.name, safe='')}/ping",
             "With the key of an Opsgenie integration of "
-            + (f"its own, {heartbeat.integration.name}." if heartbeat.integration else "the same service or team."),
+            + (f"its own, {integration.name}." if integration else "the same service or team."),
         ),
     ]
     if settings.MAIL_IN_PORT:
@@ -236,12 +247,16 @@ def _examples(heartbeat, key):
     return examples
 
 
-def _render(request, name, /, *, status=200, **context):
+def _render(request, name, /, *, status=200, heartbeat=None, **context):
+    def allows(verb):
+        return may_once_seen(request.user, verb, heartbeat) if heartbeat else may_somewhere(request.user, verb)
+
     common = {
         "section": "alerts",
         "tab": "heartbeats",
-        "may_respond": may(request.user, "respond"),
-        "may_configure": may(request.user, "configure"),
+        "heartbeat": heartbeat,
+        "may_respond": allows("respond"),
+        "may_configure": allows("configure"),
         "is_away": presence.is_away(timezone.now()),
         "new_url": reverse("alerts:heartbeat-new"),
     }

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from accounts.permissions import may
+from accounts.permissions import may_once_seen, may_somewhere, visible
 from alerts import refusals, retries, topics
 from alerts.keys import old_key_works
 from alerts.models import Alert, InboundEvent, Integration, Rule, Topic
@@ -31,9 +31,7 @@ EVENT_SPAN = dt.timedelta(days=2)
 def listed(request):
     """The doors of monitoring tools, and how they do."""
     chosen = {"q": storable(request.GET.get("q", "")).strip()[:200]}
-    rows = Integration.objects.select_related("service__team", "team").annotate(
-        firing=Count("alerts", filter=Q(alerts__resolved_at=None))
-    )
+    rows = visible(Integration.objects.select_related("service__team", "team"), request.user)
     if chosen["q"]:
         words = chosen["q"]
         rows = rows.filter(
@@ -50,7 +48,10 @@ def listed(request):
     )
     rows = list(rows)
     alarms = _alarms(*rows)
+    firing = visible(Alert.objects.firing().filter(integration__in=[row.pk for row in rows]), request.user)
+    firing = dict(firing.order_by().values_list("integration").annotate(Count("pk")))
     for row in rows:
+        row.firing = firing.get(row.pk, 0)
         row.alarm = alarms.get(row.pk)
         row.source_label = source_label(row.source)
         row.failed = failed.get(row.pk, 0)
@@ -59,7 +60,7 @@ def listed(request):
         "tab": "integrations",
         "integrations": rows,
         "chosen": chosen,
-        "may_configure": may(request.user, "configure"),
+        "may_configure": may_somewhere(request.user, "configure"),
     }
     return render(request, "alerts/integrations.html", context)
 
@@ -69,25 +70,26 @@ def listed(request):
 def one(request, uuid):
     """One door: its address, how to set the sender up, what came in last and what became of it."""
     rows = Integration.objects.select_related("service__team", "team")
-    found = get_object_or_404(rows, uuid=uuid)
+    found = get_object_or_404(visible(rows, request.user), uuid=uuid)
     failed = InboundEvent.objects.filter(integration=found, state__in=retries.IN_TROUBLE)
     context = {
         "section": "alerts",
         "tab": "integrations",
         "integration": found,
+        "now": timezone.now(),
         "alarm": _alarms(found).get(found.pk),
         "source_label": source_label(found.source),
         "address": address(found.source, NO_KEY),
         "setup": setup_parts(setup_text(found.source, NO_KEY)),
         "old_key_works": old_key_works(found, now=timezone.now()),
-        "events": dressed(_last_events(found)),
-        "errors": dressed(failed.order_by("-received_at")[:LAST_EVENTS]),
+        "events": dressed(_last_events(found), user=request.user),
+        "errors": dressed(failed.order_by("-received_at")[:LAST_EVENTS], user=request.user),
         "failed": failed.count(),
-        "firing": Alert.objects.firing().filter(integration=found).count(),
-        "rules": found.rules.filter(is_enabled=True),
-        "global_rules": Rule.objects.filter(integration=None, is_enabled=True).count(),
-        "may_respond": may(request.user, "respond"),
-        "may_configure": may(request.user, "configure"),
+        "firing": visible(Alert.objects.firing().filter(integration=found), request.user).count(),
+        "rules": visible(found.rules.filter(is_enabled=True), request.user),
+        "global_rules": visible(Rule.objects.filter(integration=None, is_enabled=True), request.user).count(),
+        "may_respond": may_once_seen(request.user, "respond", found),
+        "may_configure": may_once_seen(request.user, "configure", found),
     }
     return render(request, "alerts/integration.html", context)
 
@@ -114,9 +116,10 @@ def _last_events(found):
 @require_POST
 def retry(request, uuid):
     """Decide one event again that failed, or all of them."""
-    if not may(request.user, "respond"):
+    rows = Integration.objects.select_related("service")
+    found = get_object_or_404(visible(rows, request.user), uuid=uuid)
+    if not may_once_seen(request.user, "respond", found):
         raise PermissionDenied
-    found = get_object_or_404(Integration, uuid=uuid)
     now, event_id = timezone.now(), request.POST.get("event", "")
     try:
         if event_id == "all":
@@ -124,7 +127,7 @@ def retry(request, uuid):
             messages.success(request, f"Tried again: {count}. Look at the result in a few seconds.")
         else:
             known = uuid_or_none(event_id)
-            if known is None:
+            if known is None or not InboundEvent.objects.filter(pk=known, integration=found).exists():
                 raise Http404
             retries.retry(known, now=now)
             messages.success(request, "The event is tried again. Look at the result in a few seconds.")

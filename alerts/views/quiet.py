@@ -1,7 +1,8 @@
 """The pages of what keeps alerts quiet: silences, maintenance windows, and what is held now.
 
-Everybody may look, responders change. A form is asked what it would hold before it is saved: by its button, or while
-somebody types, when static/js/quiet.js asks for the fragment `preview`.
+Everybody may look, responders change what is their team's. What belongs to no service, integration or team may hold
+any alert, so the role for the whole platform decides. A form is asked what it would hold before it is saved: by its
+button, or while somebody types, when static/js/quiet.js asks for the fragment `preview`.
 """
 
 import datetime as dt
@@ -19,10 +20,11 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from accounts.permissions import may
+from accounts.permissions import may_once_seen, may_somewhere, visible
 from alerts import maintenance, matching, quiet, silences
 from alerts.forms.quiet import MaintenanceForm, SilenceForm
 from alerts.models import Alert, MaintenanceWindow, Silence
+from alerts.visibility import hide_origins, hush_holds
 from core.errors import DomainError
 from notifications.message import storable
 
@@ -52,15 +54,36 @@ def _context(request, **more):
         "section": "alerts",
         "tab": "quiet",
         "now": timezone.now(),
-        "may_respond": may(request.user, "respond"),
-        "held_count": Alert.objects.firing().exclude(held_by="").count(),
+        "may_respond": may_somewhere(request.user, "respond"),
+        "held_count": _seen_alerts(request).exclude(held_by="").count(),
         **more,
     }
 
 
-def _ask_responder(request):
-    if not may(request.user, "respond"):
-        raise PermissionDenied
+def _seen_alerts(request):
+    return visible(Alert.objects.firing(), request.user)
+
+
+def _ask_responder(request, record=None):
+    """Refuse who may not change this record, or anything at all."""
+    user = request.user
+    if not (may_once_seen(user, "respond", record) if record else may_somewhere(user, "respond")):
+        raise PermissionDenied(
+            "Responders of its team do this, and where it belongs to no team, responders of the whole platform. "
+            "Ask one of them, or an admin for the role."
+        )
+
+
+SILENCES = Silence.objects.select_related("owner", "service", "integration__service")
+WINDOWS = MaintenanceWindow.objects.select_related("owner").prefetch_related("services", "teams")
+
+
+def _silence(request, uuid):
+    return get_object_or_404(visible(SILENCES.all(), request.user), uuid=uuid)
+
+
+def _window(request, uuid):
+    return get_object_or_404(visible(WINDOWS.all(), request.user), uuid=uuid)
 
 
 def _text(request, name, limit=200):
@@ -73,9 +96,9 @@ def _page(request, rows):
     return {"page": Paginator(rows, A_PAGE).get_page(request.GET.get("page")), "query": query.urlencode()}
 
 
-def _held_counts(names):
+def _held_counts(request, names):
     """`{name of what holds: how many firing alerts}`"""
-    rows = Alert.objects.firing().filter(held_by__in=list(names)).order_by()
+    rows = _seen_alerts(request).filter(held_by__in=list(names)).order_by()
     return dict(rows.values_list("held_by").annotate(Count("pk")))
 
 
@@ -88,7 +111,7 @@ def silence_list(request):
     now = timezone.now()
     state = request.GET.get("state", "")
     chosen = {"state": state if state in SILENCE_STATES else "", "q": _text(request, "q")}
-    rows = Silence.objects.select_related("owner", "service", "integration")
+    rows = visible(SILENCES.all(), request.user)
     if chosen["state"] == "":
         rows = rows.exclude(Q(expired_at__isnull=False) | Q(ends_at__lte=now))
     elif chosen["state"] != "all":
@@ -102,8 +125,9 @@ def silence_list(request):
             | Q(service__name__icontains=words)
         )
     found = _page(request, silences.soonest_end_first(rows, now))
-    counts = _held_counts(silences.by_of(one) for one in found["page"])
+    counts = _held_counts(request, (silences.by_of(one) for one in found["page"]))
     for one in found["page"]:
+        one.may_respond = may_once_seen(request.user, "respond", one)
         one.state, one.held = silences.state(one, now), counts.get(silences.by_of(one), 0)
     context = _context(
         request, kind="silences", chosen=chosen, states=SILENCE_STATES, is_filtered=any(chosen.values()), **found
@@ -127,9 +151,10 @@ def silence_new(request):
 
 
 def _filled_in(request):
-    if alert := _found(Alert.objects.select_related("service", "integration"), pk=request.GET.get("alert", "")):
+    alerts = visible(Alert.objects.select_related("service", "integration"), request.user)
+    if alert := _found(alerts, pk=request.GET.get("alert", "")):
         return {"condition": condition_like(alert), "service": alert.service.slug}
-    if old := _found(Silence.objects.select_related("service", "integration"), uuid=request.GET.get("silence", "")):
+    if old := _found(visible(SILENCES.all(), request.user), uuid=request.GET.get("silence", "")):
         return _initial(old)
     return {"condition": _text(request, "condition", matching.CONDITION_LIMIT)}
 
@@ -167,11 +192,11 @@ def _initial(silence):
 def silence(request, uuid):
     """One silence: what it holds, and the form that changes it while it is not over."""
     now = timezone.now()
-    found = get_object_or_404(Silence.objects.select_related("owner", "service", "integration"), uuid=uuid)
+    found = _silence(request, uuid)
     if request.method == "POST":
-        _ask_responder(request)
+        _ask_responder(request, found)
     form = None
-    if may(request.user, "respond") and silences.state(found, now) != silences.EXPIRED:
+    if may_once_seen(request.user, "respond", found) and silences.state(found, now) != silences.EXPIRED:
         form = SilenceForm(
             request.POST or None,
             for_whom=request.user,
@@ -194,7 +219,10 @@ def _silence_form(request, form, found, now):
                         integration=given.get("integration"),
                         service=given.get("service"),
                         now=now,
+                        by=request.user,
                     )
+                elif not form.may_save(**given):
+                    pass
                 elif found:
                     silences.edit(found.pk, **given, by=request.user, now=now)
                     messages.success(request, "The silence is saved. What it no longer holds is paged at once.")
@@ -207,7 +235,7 @@ def _silence_form(request, form, found, now):
                 form.refuse_with(error)
     if "X-Fragment" in request.headers:
         return _fragment(request, {"preview": preview, "form": form, "now": now})
-    held = _held_by(silences.by_of(found)) if found else []
+    held = _held_by(request, silences.by_of(found)) if found else []
     if found:
         found.state = silences.state(found, now)
     context = _context(request, kind="silences", form=form, silence=found, preview=preview, held=held)
@@ -221,8 +249,8 @@ def _fragment(request, context):
     return response
 
 
-def _held_by(name):
-    rows = Alert.objects.firing().filter(held_by=name).select_related("service", "integration")
+def _held_by(request, name):
+    rows = _seen_alerts(request).filter(held_by=name).select_related("service", "integration")
     return rows.order_by("-last_at")[:A_PAGE]
 
 
@@ -230,8 +258,8 @@ def _held_by(name):
 @require_POST
 def silence_extend(request, uuid):
     """Let it end an hour later."""
-    _ask_responder(request)
-    found = get_object_or_404(Silence, uuid=uuid)
+    found = _silence(request, uuid)
+    _ask_responder(request, found)
     _do(request, "The silence ends an hour later.", silences.extend, found.pk, seconds=int(EXTENDED.total_seconds()))
     return redirect("alerts:silences")
 
@@ -240,8 +268,8 @@ def silence_extend(request, uuid):
 @never_cache
 def silence_end(request, uuid):
     """Ask, then end it now."""
-    _ask_responder(request)
-    found = get_object_or_404(Silence, uuid=uuid)
+    found = _silence(request, uuid)
+    _ask_responder(request, found)
     if request.method == "POST":
         _do(request, "The silence is over. What it held and still fires is paged now.", silences.expire, found.pk)
         return redirect("alerts:silences")
@@ -249,7 +277,7 @@ def silence_end(request, uuid):
         request,
         heading="End this silence now?",
         text=f"{found.condition or 'All alerts'}: {found.reason}",
-        count=_held_counts([silences.by_of(found)]).get(silences.by_of(found), 0),
+        count=_held_counts(request, [silences.by_of(found)]).get(silences.by_of(found), 0),
         button="End the silence",
         back=reverse("alerts:silences"),
         kind="silences",
@@ -279,7 +307,7 @@ def maintenance_list(request):
     now = timezone.now()
     state = request.GET.get("state", "")
     chosen = {"state": state if state in WINDOW_STATES else "", "q": _text(request, "q")}
-    rows = MaintenanceWindow.objects.select_related("owner").prefetch_related("services", "teams")
+    rows = visible(WINDOWS.all(), request.user)
     if words := chosen["q"]:
         rows = rows.filter(
             Q(name__icontains=words)
@@ -297,8 +325,9 @@ def maintenance_list(request):
     order = {maintenance.OPEN: 0, maintenance.PLANNED: 1, maintenance.DISABLED: 2, maintenance.OVER: 3}
     windows.sort(key=lambda one: (order[one.state], one.coming[0][0] if one.coming else now))
     found = _page(request, windows)
-    counts = _held_counts(maintenance.by_of(one) for one in found["page"])
+    counts = _held_counts(request, (maintenance.by_of(one) for one in found["page"]))
     for one in found["page"]:
+        one.may_respond = may_once_seen(request.user, "respond", one)
         one.held = counts.get(maintenance.by_of(one), 0)
     context = _context(
         request, kind="maintenance", chosen=chosen, states=WINDOW_STATES, is_filtered=any(chosen.values()), **found
@@ -321,12 +350,11 @@ def maintenance_new(request):
 def maintenance_window(request, uuid):
     """One window: when it is open, what it holds, and the form that changes it while it was not ended."""
     now = timezone.now()
-    rows = MaintenanceWindow.objects.select_related("owner").prefetch_related("services", "teams")
-    found = get_object_or_404(rows, uuid=uuid)
+    found = _window(request, uuid)
     if request.method == "POST":
-        _ask_responder(request)
+        _ask_responder(request, found)
     form = None
-    if may(request.user, "respond") and not found.ended_at:
+    if may_once_seen(request.user, "respond", found) and not found.ended_at:
         form = MaintenanceForm(
             request.POST or None,
             for_whom=request.user,
@@ -352,7 +380,9 @@ def _window_form(request, form, found, now):
         given = form.cleaned_data
         try:
             if wants_preview:
-                preview, times = _previewed(given, now)
+                preview, times = _previewed(given, request.user, now)
+            elif is_valid and not form.may_save(**given):
+                pass
             elif is_valid and found:
                 maintenance.edit(found.pk, **given, by=request.user, now=now)
                 messages.success(request, "The window is saved. What it no longer holds is paged at once.")
@@ -368,13 +398,13 @@ def _window_form(request, form, found, now):
     held = []
     if found:
         found.state, found.coming = maintenance.state(found, now), maintenance.coming(found, now, count=5)
-        held = _held_by(maintenance.by_of(found))
+        held = _held_by(request, maintenance.by_of(found))
     context = _context(request, kind="maintenance", form=form, window=found, preview=preview, times=times, held=held)
     has_errors = form is not None and form.is_bound and form.errors and "preview" not in request.POST
     return render(request, "alerts/maintenance_window.html", context, status=400 if has_errors else 200)
 
 
-def _previewed(given, now):
+def _previewed(given, user, now):
     """What a window would mean among the alerts of the last days, and when it would be open."""
     services, teams = given.get("services") or (), given.get("teams") or ()
     times = []
@@ -389,7 +419,7 @@ def _previewed(given, now):
         times = maintenance.coming(row, now, count=5)
     if not (services or teams or given.get("condition")):
         return None, times
-    preview = silences.preview(given.get("condition", ""), services=services, teams=teams, now=now)
+    preview = silences.preview(given.get("condition", ""), services=services, teams=teams, now=now, by=user)
     return preview, times
 
 
@@ -397,11 +427,11 @@ def _previewed(given, now):
 @require_POST
 def maintenance_enable(request, uuid):
     """Let a window count again, or hold nothing for the time being. Asks before what it holds is paged."""
-    _ask_responder(request)
-    found = get_object_or_404(MaintenanceWindow, uuid=uuid)
+    found = _window(request, uuid)
+    _ask_responder(request, found)
     is_enabled = request.POST.get("enabled") == "yes"
     by = maintenance.by_of(found)
-    if not is_enabled and "sure" not in request.POST and (count := _held_counts([by]).get(by)):
+    if not is_enabled and "sure" not in request.POST and (count := _held_counts(request, [by]).get(by)):
         return _confirm(
             request,
             heading="Disable this maintenance?",
@@ -422,8 +452,8 @@ def maintenance_enable(request, uuid):
 @never_cache
 def maintenance_end(request, uuid):
     """Ask, then end it for good."""
-    _ask_responder(request)
-    found = get_object_or_404(MaintenanceWindow, uuid=uuid)
+    found = _window(request, uuid)
+    _ask_responder(request, found)
     if request.method == "POST":
         _do(request, "The window is over. What it held and still fires is paged now.", maintenance.end, found.pk)
         return redirect("alerts:maintenance")
@@ -432,7 +462,7 @@ def maintenance_end(request, uuid):
         request,
         heading="End this maintenance for good?",
         text=f"{found.name}.{again}",
-        count=_held_counts([maintenance.by_of(found)]).get(maintenance.by_of(found), 0),
+        count=_held_counts(request, [maintenance.by_of(found)]).get(maintenance.by_of(found), 0),
         button="End the maintenance",
         back=reverse("alerts:maintenance"),
         kind="maintenance",
@@ -448,20 +478,25 @@ def held_list(request):
     """Every alert that fires and calls nobody, with what holds it and until when."""
     kind = request.GET.get("by", "")
     chosen = {"by": kind if kind in KINDS else "", "q": _text(request, "q")}
-    rows = Alert.objects.firing().exclude(held_by="").select_related("service", "integration")
+    rows = _seen_alerts(request).exclude(held_by="").select_related("service", "integration")
     if chosen["by"]:
         rows = rows.filter(held_by__startswith=f"{chosen['by']}:")
     if words := chosen["q"]:
-        rows = rows.filter(
-            Q(title__icontains=words) | Q(service__name__icontains=words) | Q(held_why__icontains=words)
-        )
+        wanted = Q(title__icontains=words) | Q(service__name__icontains=words)
+        if not request.user.access().hidden:  # the reason may name what is hidden, and a search would find it out
+            wanted |= Q(held_why__icontains=words)
+        rows = rows.filter(wanted)
     found = _page(request, rows.order_by("-held_at", "-last_at"))
-    link_holds(found["page"])
+    for one in found["page"]:
+        one.may_respond = may_once_seen(request.user, "respond", one)
+    hide_origins(found["page"], request.user)
+    hush_holds(found["page"], request.user)
+    link_holds(found["page"], request.user)
     context = _context(request, kind="held", chosen=chosen, kinds=KINDS, is_filtered=any(chosen.values()), **found)
     return render(request, "alerts/held.html", context)
 
 
-def link_holds(alerts):
+def link_holds(alerts, user):
     """Give each alert the address of what holds it, where that has a page, and whether it can be let go by hand."""
     ids = {quiet.SILENCE: set(), quiet.MAINTENANCE: set()}
     for alert in alerts:
@@ -470,11 +505,12 @@ def link_holds(alerts):
             ids[kind].add(int(number))
     pages = {
         f"{quiet.SILENCE}:{pk}": reverse("alerts:silence", args=[found])
-        for pk, found in Silence.objects.filter(pk__in=ids[quiet.SILENCE]).values_list("pk", "uuid")
+        for pk, found in visible(Silence.objects.filter(pk__in=ids[quiet.SILENCE]), user).values_list("pk", "uuid")
     }
+    windows = visible(MaintenanceWindow.objects.filter(pk__in=ids[quiet.MAINTENANCE]), user)
     pages |= {
         f"{quiet.MAINTENANCE}:{pk}": reverse("alerts:maintenance-window", args=[found])
-        for pk, found in MaintenanceWindow.objects.filter(pk__in=ids[quiet.MAINTENANCE]).values_list("pk", "uuid")
+        for pk, found in windows.values_list("pk", "uuid")
     }
     for alert in alerts:
         alert.hold_url = pages.get(alert.held_by, "")
@@ -485,6 +521,7 @@ def link_holds(alerts):
 @require_POST
 def release(request, pk):
     """Page for one held alert now, whatever holds it."""
-    _ask_responder(request)
+    alert = get_object_or_404(visible(Alert.objects.select_related("service"), request.user), pk=pk)
+    _ask_responder(request, alert)
     _do(request, "The alert is let go: its incident opens within seconds.", quiet.release, pk)
     return redirect("alerts:alert", pk) if request.POST.get("then") == "alert" else redirect("alerts:held")

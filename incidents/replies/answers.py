@@ -5,7 +5,8 @@ The doors of this folder (links, Slack, text messages, calls, Telegram) check wh
 
 import dataclasses
 
-from accounts.permissions import may
+from accounts.permissions import may, visible
+from accounts.visibility import hushed
 from core.errors import DomainError
 from incidents import figures, lifecycle
 from incidents.models import Incident
@@ -66,20 +67,30 @@ def answer_message(notification, verb, *, by=None, via, now, note=""):
 
 def answer(number, verb, *, by, via, now, note=""):
     """Run a verb (acknowledge, resolve, escalate, note) for a person. Raises no DomainError: the Reply says it."""
-    incident = Incident.objects.select_related("service", "team", "acknowledged_by").filter(pk=number).first()
+    incident = _seen(by).select_related("service", "team", "acknowledged_by").filter(pk=number).first()
     if incident is None:
         return Reply(f"There is no incident #{number}.")
     if verb not in VERBS:
         return Reply(f"“{verb}” is not something to do with an incident. Use {', '.join(VERBS)}.", incident)
-    if not may(by, "respond"):
+    if not may(by, "respond", incident):
         return Reply(refusal(by), incident)
     more = {NOTED[verb]: note} if verb in NOTED else {}
     was_mine = incident.acknowledged_by_id == by.pk
     try:
         incident = VERBS[verb](number, by=by, now=now, via=via, **more)
     except DomainError as error:
-        return Reply(f"{_name(incident)}: {error.message}", incident)
+        return Reply(f"{_name(incident)}: {hushed(by)(error.message)}", incident)
     return Reply(_said(incident, verb, by, was_mine), incident, is_done=True)
+
+
+def seen_of(numbers, by):
+    """Those of the incidents that the person may see, in the same order."""
+    known = set(_seen(by).filter(pk__in=numbers).values_list("pk", flat=True))
+    return [number for number in numbers if number in known]
+
+
+def _seen(by):
+    return visible(Incident.objects.all(), by)
 
 
 def refusal(by):

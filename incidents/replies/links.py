@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from accounts.permissions import may
+from accounts.permissions import may_somewhere
 from core.errors import DomainError, Gone, IllegalMove, NotAllowed, NotFound
 from incidents import figures, lifecycle, states
 from incidents.models import Incident
@@ -70,8 +70,10 @@ def _numbers(notification, verb):
     numbers = answers.numbers_of(notification)
     if not numbers or verb not in BUTTONS:
         raise NotFound("This link does not answer an incident. Log in and go on from the dashboard.")
-    if notification.user and not may(notification.user, "respond"):
-        raise NotAllowed(answers.refusal(notification.user))
+    # Who holds the link was called, so it is theirs to answer wherever they answer calls at all.
+    person = notification.user
+    if person and not may_somewhere(person, "respond"):
+        raise NotAllowed(answers.refusal(person))
     return numbers
 
 

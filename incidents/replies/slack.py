@@ -23,7 +23,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from slack_sdk.errors import SlackApiError
 
 from accounts.models import Team
-from accounts.permissions import may
+from accounts.permissions import may, may_somewhere, visible, where_may
 from catalog.models import Service
 from catalog.views import Board
 from core import http
@@ -216,7 +216,7 @@ def _incident(text, person, now):
         return _new(rest.strip(), person, now)
     if not may(person, "read"):
         return answers.refusal(person)
-    everything = Incident.objects.select_related("service", "acknowledged_by")
+    everything = visible(Incident.objects.select_related("service", "acknowledged_by"), person)
     if match := NUMBER.fullmatch(text):
         found = everything.filter(pk=match.group(1)).first()
         return _line(found) if found else f"There is no incident #{match.group(1)}."
@@ -240,7 +240,7 @@ def _line(incident):
 
 def _new(text, person, now):
     """Open an incident: severity, service, title."""
-    if not may(person, "respond"):
+    if not may_somewhere(person, "respond"):
         return escape(answers.refusal(person))
     severity, _, rest = text.partition(" ")
     severity = SEVERITIES.get(severity.lower())
@@ -248,7 +248,7 @@ def _new(text, person, now):
         return (
             f"Begin with how bad it is: {', '.join(Severity.values)}. `/incident new critical checkout Nobody can pay`"
         )
-    service, title = _service_and_title(rest.strip())
+    service, title = _service_and_title(rest.strip(), where_may(_services(), person, "respond"))
     if service is None:
         return f"There is no service “{cut_escaped(rest, 50)}”. Write its short name (slug) behind the severity."
     try:
@@ -258,10 +258,10 @@ def _new(text, person, now):
     return f"<{messages.url_of(incident)}|#{incident.pk}> is open and people are called: {cut_escaped(title, TITLE)}"
 
 
-def _service_and_title(text):
+def _service_and_title(text, services):
     """The service that the text begins with, by slug or by name, the longest that fits; and what comes after it."""
     lower, best, length = text.lower(), None, 0
-    for service in _services():
+    for service in services:
         for name in (service.slug.lower(), service.name.lower()):
             if len(name) > length and (lower == name or lower.startswith((f"{name} ", f"{name}:"))):
                 best, length = service, len(name)
@@ -279,14 +279,15 @@ def _oncall(text, person, now):
     if not may(person, "read"):
         return answers.refusal(person)
     name = text.strip().strip("?").lstrip("@#").strip().lower()
-    everything = list(_services())
+    everything = list(visible(_services(), person))
     schedules = []
     if not name:
         mine = set(person.memberships.values_list("team_id", flat=True))
         found = [one for one in everything if one.team_id in mine] or everything
     else:
         found = [one for one in everything if name in (one.slug.lower(), one.name.lower())]
-        team = next((one for one in Team.objects.all() if name in (one.slug.lower(), one.name.lower())), None)
+        teams = visible(Team.objects.all(), person)
+        team = next((one for one in teams if name in (one.slug.lower(), one.name.lower())), None)
         if not found and team:
             found = [one for one in everything if one.team_id == team.pk]
             schedules = [] if found else list(Schedule.objects.filter(team=team).order_by("name"))
@@ -296,7 +297,7 @@ def _oncall(text, person, now):
             return f"There is no service and no team “{cut_escaped(text, 50)}”, or nobody is ever on call for it."
     if not found and not schedules:
         return "There are no services yet."
-    board = Board(found[:MOST], schedules, now=now)
+    board = Board(found[:MOST], schedules, now=now, reader=person)
     lines = [_service_line(one) for _, group in board.tiers() for one in group]
     lines += [
         f"*{escape(schedule.name)}*: {', '.join(map(_person_text, people))}"
@@ -388,6 +389,4 @@ def link_account(request, token):
     except DomainError as error:
         context |= {"page": "refused", "error": error}
         status = error.status
-    response = render(request, "incidents/slack_link.html", context, status=status)
-    response.headers["Referrer-Policy"] = "no-referrer"  # the address is a credential for ten minutes
-    return response
+    return render(request, "incidents/slack_link.html", context, status=status)

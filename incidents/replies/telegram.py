@@ -16,8 +16,8 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from accounts.models import User
-from accounts.permissions import may
+from accounts.models import Team, User
+from accounts.permissions import may, visible
 from core import secrets
 from core.errors import DomainError
 from incidents import states
@@ -152,7 +152,7 @@ def _wrote(message, chat, now):
     if command is None or command.verb == "help":
         return HELP
     if command.verb == "oncall":
-        return _on_call(now) if may(person, "read") else answers.refusal(person)
+        return _on_call(person, now) if may(person, "read") else answers.refusal(person)
     numbers = [command.number] if command.number else _meant(message, chat, command, person, now)
     if not numbers:
         return f"Nothing waits for your answer. {HELP}"
@@ -192,19 +192,19 @@ def _meant(message, chat, command, person, now):
         provider_id = f"{chat.get('id')}:{replied_to}"
         found = Notification.objects.filter(channel=Telegram.kind, provider_id=provider_id).order_by("id").last()
         if found:
-            return answers.numbers_of(found)
+            return answers.seen_of(answers.numbers_of(found), person)
     topics = Notification.objects.filter(
         user=person, topic__startswith="incident:", state__in=ARRIVED, planned_at__gt=now - RECENT
     ).values_list("topic", flat=True)
     numbers = {int(topic.partition(":")[2]) for topic in topics}
-    waiting = Incident.objects.open().filter(pk__in=numbers)
+    waiting = visible(Incident.objects.open().filter(pk__in=numbers), person)
     if command.verb in ("acknowledge", "escalate"):
         waiting = waiting.filter(status=states.TRIGGERED)
     return list(waiting.order_by("pk").values_list("pk", flat=True))
 
 
-def _on_call(now):
-    teams = lookup.teams_now(at=now)
+def _on_call(person, now):
+    teams = lookup.teams_now(at=now, teams=visible(Team.objects.all(), person))
     ids = {
         one.user_id
         for _, rows in teams

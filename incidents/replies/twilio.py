@@ -14,6 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 from twilio.twiml.messaging_response import MessagingResponse
 
+from accounts.permissions import visible
 from core import secrets
 from core.errors import NotFound
 from incidents import states
@@ -84,16 +85,16 @@ def _answer(number, body, now):
         return f"There is no page for {which} from the last 24 hours. {HELP}", False
     found = answers.numbers_of(row)
     if command.is_all:
-        found = _of_the_same_services(found, command.verb)
+        found = _of_the_same_services(found, command.verb, row.user)
     return _run(found, command.verb, by=row.user, via=SMS, now=now, note=command.text)
 
 
-def _of_the_same_services(found, verb):
+def _of_the_same_services(found, verb, by):
     """These incidents, and what else their services have open; to acknowledge, what nobody has yet."""
     services = Incident.objects.filter(pk__in=found).values("service")
     wanted = [states.TRIGGERED] if verb == "acknowledge" else states.OPEN
-    others = Incident.objects.filter(service__in=services, status__in=wanted).values_list("pk", flat=True)
-    return {*found, *others}
+    others = visible(Incident.objects.filter(service__in=services, status__in=wanted), by)
+    return {*found, *others.values_list("pk", flat=True)}
 
 
 def _run(found, verb, *, by, via, now, note=""):

@@ -49,6 +49,11 @@ class Email(Channel):
             return f"“{address}” is not an email address. Use one like alice@example.com."
         return ""
 
+    def shown(self, address):
+        """The first letter and the domain: many people give the address of a mailbox at home."""
+        name, at, domain = address.rpartition("@")
+        return f"{name[:1]}•••@{domain}" if at else "•••"
+
     def send(self, address, outgoing):
         if problem := self.problem_with(address):
             raise SendError(problem, permanent=True)
@@ -63,7 +68,7 @@ class Email(Channel):
             mail.send()
         except smtplib.SMTPRecipientsRefused as error:
             code, answer = next(iter(error.recipients.values()))
-            text = f"The mail server refused {address}: {code} {_words(answer)}"
+            text = f"The mail server refused {self.shown(address)}: {code} {_words(answer)}"
             if _says_no_such_mailbox(code, answer):
                 raise DeadAddress(text, status=code) from None
             raise SendError(text, permanent=code >= 500, status=code) from None

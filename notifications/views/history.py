@@ -7,13 +7,13 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from accounts.permissions import may
+from accounts.permissions import may, may_once_seen, visible
 from core.errors import DomainError, NotFound
 from core.zones import zone_of
 from notifications import history, providers, resending
@@ -49,7 +49,6 @@ def listed(request):
         "kinds": KINDS,
         "channels": channels.choices(),
         "readers": READERS,
-        "may_respond": may(request.user, "respond"),
     }
     return render(request, "notifications/history.html", context)
 
@@ -81,6 +80,7 @@ def _day(text):
 
 def _rows(chosen, user):
     rows = Notification.objects.select_related("user", "destination").defer("provider_data").order_by("-id")
+    rows = visible(rows, user)
     for name in ("state", "kind", "channel"):
         if chosen[name]:
             rows = rows.filter(**{name: chosen[name]})
@@ -109,9 +109,7 @@ def _dress(row):
 def one(request, uuid):
     """One message: what it said, each try, and what became of it."""
     rows = Notification.objects.select_related("user", "destination", "contact_method", "bundle", "changes")
-    row = rows.filter(uuid=uuid).first()
-    if row is None:
-        raise Http404
+    row = get_object_or_404(visible(rows, request.user), uuid=uuid)
     tries = list(row.tries.order_by("number"))
     for each in tries:
         began, ended = each.called_at or each.started_at, each.finished_at
@@ -125,18 +123,25 @@ def one(request, uuid):
         "row": _dress(row),
         "tries": tries,
         "body": row.message.get("body", ""),
-        "members": [_dress(each) for each in row.members.select_related("user", "destination").order_by("id")[:100]],
+        "members": [_dress(each) for each in _members(row, request.user)],
+        "bundle": row.bundle if row.bundle and may(request.user, "read", row.bundle) else None,
         "is_waiting": row.state in resending.WAITING,
-        "may_respond": may(request.user, "respond"),
+        "may_respond": row.user_id == request.user.pk or may_once_seen(request.user, "respond", row),
     }
     return render(request, "notifications/notification.html", context)
+
+
+def _members(row, user):
+    rows = visible(row.members.select_related("user", "destination"), user)
+    return rows.order_by("id")[:100]
 
 
 @login_required
 @require_POST
 def do(request, uuid, verb):
     """Send it again, or stop it."""
-    if not may(request.user, "respond"):
+    row = get_object_or_404(visible(Notification.objects.all(), request.user), uuid=uuid)
+    if row.user_id != request.user.pk and not may_once_seen(request.user, "respond", row):
         raise PermissionDenied
     now, by = timezone.now(), request.user
     try:

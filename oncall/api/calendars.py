@@ -8,10 +8,10 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from accounts.api import PersonField, TeamField, TeamFilter
-from accounts.models import User
+from accounts.api import PersonField, TeamField, TeamFilter, acting_person
+from accounts.models import ApiKey, User
 from accounts.permissions import may
-from core.errors import IllegalMove
+from core.errors import IllegalMove, NotAllowed
 from core.rest import NUMBER, UUID, ConfigureViewSet, DayField, Edge, Filters, Shape, WordsFilter
 from oncall import feeds, ical, imports
 from oncall.api.shapes import OriginField, ScheduleField, ScheduleFilter
@@ -56,6 +56,7 @@ class CalendarFeedViewSet(
 ):
     """One's own calendar addresses, the latest first. Whoever has one of them can read the shifts, so keep it."""
 
+    resource = "oncall"
     change_verb = "read"  # they show what their owner may read
     queryset = CalendarFeed.objects.filter(revoked_at=None).select_related("person", "schedule", "team")
     serializer_class = CalendarFeedShape
@@ -72,7 +73,13 @@ class CalendarFeedViewSet(
     def perform_create(self, serializer):
         given = dict(serializer.validated_data)
         if not any(given.get(name) for name in ("person", "schedule", "team")):
-            given["person"] = self.request.user
+            given["person"] = acting_person(self.request)
+        key = self.request.auth if isinstance(self.request.auth, ApiKey) else None
+        if key and key.team_id and given.get("person"):  # the address would go on showing what the key does not reach
+            raise NotAllowed(
+                f"Your key is for the team {key.team} only, and somebody's shifts may be in others too. Name the team "
+                "or one of its schedules, or use another key."
+            )
         serializer.instance, self.made = feeds.issue(self.request.user, **given)
 
     def finalize_response(self, request, response, *args, **kwargs):
@@ -129,9 +136,8 @@ class CalendarImportShape(Shape):
 
     def to_representation(self, row):
         shown = super().to_representation(row)
-        if row.url and not may(self.context["request"].user, "configure"):
-            host = imports.host(row.url)
-            shown["url"] = f"https://{host}/…" if host else "…"
+        if row.url and not may(self.context["request"].user, "configure", row):
+            shown["url"] = row.shown_url
         return shown
 
     def validate_url(self, url):
@@ -182,6 +188,7 @@ class CalendarImportFilters(Filters):
 class CalendarImportViewSet(ConfigureViewSet):
     """Calendars of others: their events become fixed shifts, matched by email, or holidays."""
 
+    resource = "oncall"
     queryset = CalendarImport.objects.select_related("schedule", "team")
     serializer_class = CalendarImportShape
     filterset_class = CalendarImportFilters
@@ -241,6 +248,7 @@ class HolidayFilters(Filters):
 class HolidayViewSet(ConfigureViewSet):
     """Holidays, which are counted apart in the load of each person. Those of an imported calendar change there."""
 
+    resource = "oncall"
     queryset = Holiday.objects.select_related("team", "calendar")
     serializer_class = HolidayShape
     filterset_class = HolidayFilters

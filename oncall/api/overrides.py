@@ -3,7 +3,6 @@
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
-from rest_framework.generics import get_object_or_404
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
@@ -11,8 +10,8 @@ from accounts.api import PersonField, PersonFilter
 from accounts.models import User
 from core.rest import UUID, Edge, Shape, WordsFilter
 from oncall import scheduling
-from oncall.api.shapes import SCHEDULE_IN_PATH, OriginField, SpanFilters
-from oncall.models import Duty, Override, Schedule
+from oncall.api.shapes import SCHEDULE_IN_PATH, OriginField, SpanFilters, schedule_of
+from oncall.models import Duty, Override
 
 
 class OverrideShape(Shape):
@@ -56,6 +55,7 @@ class OverrideViewSet(
 ):  # fmt: skip
     """The overrides of a schedule, the latest first. Whoever responds may take a span."""
 
+    resource = "oncall"
     queryset = Override.objects.select_related("user", "replaces", "created_by", "offer__request")
     serializer_class = OverrideShape
     filterset_class = OverrideFilters
@@ -67,12 +67,11 @@ class OverrideViewSet(
         return super().get_queryset().filter(schedule=self._schedule())
 
     def _schedule(self):
-        return get_object_or_404(Schedule, slug=self.kwargs["slug"])
+        return schedule_of(self)
 
     def perform_create(self, serializer):
-        serializer.instance = scheduling.add_override(
-            self._schedule().pk, **serializer.validated_data, by=self.request.user, now=timezone.now()
-        )
+        given = {**serializer.validated_data, "by": self.request.user, "now": timezone.now()}
+        serializer.instance = self.do(scheduling.add_override, self._schedule().pk, **given)
 
     @extend_schema(responses={204: None})
     def destroy(self, request, slug, uuid):

@@ -6,9 +6,9 @@ from rest_framework import mixins, serializers, status
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ModelViewSet
 
-from accounts.api import PersonField, PersonFilter, PersonShape, TeamFilter
-from accounts.models import Team, User
-from accounts.permissions import leads, may
+from accounts.api import PersonField, PersonFilter, PersonShape, TeamFilter, acting_person
+from accounts.models import User
+from accounts.permissions import leads_person
 from core.errors import NotAllowed
 from core.rest import UUID, Edge, Filters, MomentField, Shape
 from oncall import scheduling
@@ -18,9 +18,7 @@ from oncall.models import Availability, TimeOff
 
 def check_may_speak_for(user, person):
     """Everybody speaks for themselves; admins, and those of a team of the person, for others."""
-    if user == person or may(user, "configure"):
-        return
-    if not any(leads(user, team) for team in Team.objects.filter(members=person)):
+    if not leads_person(user, person):
         raise NotAllowed(f"Only {person}, an admin of their team or an admin may change this. Ask one of them.")
 
 
@@ -46,6 +44,8 @@ class TimeOffFilters(SpanFilters):
 class TimeOffViewSet(Edge, ModelViewSet):
     """Time off, the latest first. Everybody writes down their own; admins, and those of the team, that of others."""
 
+    resource = "oncall"
+    change_verb = "read"  # everybody speaks for themselves; `check_may_speak_for` knows about others
     queryset = TimeOff.objects.select_related("user", "created_by")
     serializer_class = TimeOffShape
     filterset_class = TimeOffFilters
@@ -54,7 +54,8 @@ class TimeOffViewSet(Edge, ModelViewSet):
     lookup_value_regex = UUID
 
     def perform_create(self, serializer):
-        given = {"user": self.request.user, **serializer.validated_data}
+        given = dict(serializer.validated_data)
+        given["user"] = given.get("user") or acting_person(self.request)
         check_may_speak_for(self.request.user, given["user"])
         serializer.instance = scheduling.add_time_off(**given, by=self.request.user, now=timezone.now())
 
@@ -108,7 +109,9 @@ class AvailabilityFilters(Filters):
 class AvailabilityViewSet(Edge, mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet):
     """Who can be called now, by person. Whoever cannot is skipped while anybody else can be called."""
 
-    queryset = User.objects.filter(is_active=True).select_related("availability")
+    resource = "oncall"
+    change_verb = "read"
+    queryset = User.objects.people().filter(is_active=True).select_related("availability")
     serializer_class = AvailabilityShape
     filterset_class = AvailabilityFilters
     ordering = ("email",)
@@ -117,7 +120,7 @@ class AvailabilityViewSet(Edge, mixins.ListModelMixin, mixins.RetrieveModelMixin
 
     def get_object(self):
         if self.kwargs["uuid"] == "me":
-            return self.get_queryset().get(pk=self.request.user.pk)
+            return self.get_queryset().get(pk=acting_person(self.request).pk)
         return super().get_object()
 
     def update(self, request, uuid):

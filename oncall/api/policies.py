@@ -22,6 +22,13 @@ class TargetShape(Shape):
         model = Target
         fields = ["user", "schedule", "role"]
 
+    def to_representation(self, target):
+        shown, user = super().to_representation(target), self.context["request"].user
+        # Whom their own policies call, its admins may know.
+        if target.schedule and not (user.may("read", target.schedule) or user.may("configure", target)):
+            shown["schedule"] = None
+        return shown
+
     def validate(self, fields):
         if bool(fields.get("user")) == bool(fields.get("schedule")):
             raise serializers.ValidationError("A target is either a user or a schedule. Give one of the two.")
@@ -101,6 +108,7 @@ class PolicyFilters(Filters):
 class PolicyViewSet(ConfigureViewSet):
     """Escalation policies. A change counts for new incidents: an open one keeps the policy it started with."""
 
+    resource = "config"
     queryset = EscalationPolicy.objects.select_related("team", "fallback_user").prefetch_related(
         "levels__targets__user", "levels__targets__schedule"
     )

@@ -9,10 +9,10 @@ from rest_framework.response import Response
 
 from accounts.api import PersonField, PersonFilter
 from accounts.models import User
-from core.rest import UUID, MomentField, ReadViewSet, Shape, WordsFilter
+from core.rest import UUID, MomentField, ReadViewSet, Shape, WordsFilter, read_body
 from oncall import swaps
-from oncall.api.shapes import SCHEDULE_IN_PATH, ScheduleField, SpanFilters
-from oncall.models import Duty, Offer, Schedule, ShiftRequest
+from oncall.api.shapes import SCHEDULE_IN_PATH, ScheduleField, SpanFilters, schedule_of
+from oncall.models import Duty, Offer, ShiftRequest
 
 
 class OfferShape(Shape):
@@ -107,6 +107,7 @@ def of_an_offer(verb):
 class SwapViewSet(mixins.CreateModelMixin, ReadViewSet):
     """Swap and cover requests of a schedule, the latest first. Every verb answers with the request's new state."""
 
+    resource = "oncall"
     queryset = ShiftRequest.objects.select_related("schedule", "requester", "asked").prefetch_related(
         "offers__user", "offers__return_schedule", "offers__decided_by"
     )
@@ -120,19 +121,18 @@ class SwapViewSet(mixins.CreateModelMixin, ReadViewSet):
         return super().get_queryset().filter(schedule=self._schedule())
 
     def _schedule(self):
-        return get_object_or_404(Schedule, slug=self.kwargs["slug"])
+        return schedule_of(self)
 
     def perform_create(self, serializer):
-        made = swaps.ask(
-            self._schedule().pk, requester=self.request.user, **serializer.validated_data, now=timezone.now()
-        )
+        given = {**serializer.validated_data, "requester": self.request.user, "now": timezone.now()}
+        made = self.do(swaps.ask, self._schedule().pk, **given)
         serializer.instance = self.get_queryset().get(pk=made.pk)
 
     @extend_schema(request=TakeShape)
     @action(detail=True, methods=["post"])
     def take(self, request, slug, uuid):
         """Take the span, or a part of it, at once. Where the schedule says so, it waits for approval."""
-        swaps.take(self.get_object().pk, user=request.user, **_checked(TakeShape, request), now=timezone.now())
+        swaps.take(self.get_object().pk, user=request.user, **read_body(TakeShape, request), now=timezone.now())
         return self._answer()
 
     @extend_schema(request=NewOfferShape, responses={201: SwapShape})
@@ -140,7 +140,7 @@ class SwapViewSet(mixins.CreateModelMixin, ReadViewSet):
     def offer(self, request, slug, uuid):
         """Offer to take the span or a part of it, perhaps for a shift in return. The requester decides."""
         found = self.get_object()
-        given = _checked(NewOfferShape, request)
+        given = read_body(NewOfferShape, request)
         wanted = given.pop("return_schedule", None)
         if wanted is None and (given.get("return_start_at") or given.get("return_end_at")):
             wanted = found.schedule
@@ -194,9 +194,3 @@ class SwapViewSet(mixins.CreateModelMixin, ReadViewSet):
 
     def _answer(self, code=status.HTTP_200_OK):
         return Response(SwapShape(self.get_queryset().get(uuid=self.kwargs["uuid"])).data, status=code)
-
-
-def _checked(shape, request):
-    shape = shape(data=request.data)
-    shape.is_valid(raise_exception=True)
-    return shape.validated_data

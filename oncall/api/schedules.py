@@ -8,7 +8,6 @@ from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
-from rest_framework.generics import get_object_or_404
 from rest_framework.response import Response
 
 from accounts.api import PersonField, PersonShape, TeamField, TeamFilter
@@ -35,6 +34,7 @@ from oncall.api.shapes import (
     SpanShape,
     on_call_shown,
     people_shown,
+    schedule_of,
     spans_shown,
 )
 from oncall.layers import MOST_IN_A_SLOT, MOST_LAYERS, MOST_RESTRICTIONS, MOST_SLOTS
@@ -343,6 +343,8 @@ class ScheduleFilters(Filters):
 class ScheduleViewSet(ConfigureViewSet):
     """Schedules. A change of layers counts from now on: what ran so far ends, and the past stays as it was."""
 
+    resource = "oncall"
+    sentences = ("text", "why", "reasons")
     queryset = Schedule.objects.select_related("team")
     serializer_class = ScheduleShape
     filterset_class = ScheduleFilters
@@ -409,7 +411,8 @@ class ScheduleViewSet(ConfigureViewSet):
         schedule = self._schedule()
         span = read_query(SpanQuery, request)
         now = timezone.now()
-        policies = EscalationPolicy.objects.filter(levels__targets__schedule=schedule).distinct().order_by("name")
+        policies = request.user.visible(EscalationPolicy.objects.filter(levels__targets__schedule=schedule))
+        policies = policies.distinct().order_by("name")
         slugs = dict(policies.values_list("pk", "slug"))
         report = reports.of_schedules([schedule.pk], **span, now=now)
         proofs = reports.proof(list(slugs), **span, now=now)
@@ -477,7 +480,7 @@ class ScheduleViewSet(ConfigureViewSet):
         return Response(PreviewShape({"schedule": schedule.slug, "start": start, "end": end, "roles": roles}).data)
 
     def _schedule(self):
-        return get_object_or_404(Schedule, slug=self.kwargs["slug"])
+        return schedule_of(self)
 
 
 def _whole(layers):

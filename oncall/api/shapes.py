@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
+from rest_framework.generics import get_object_or_404
 
 from accounts.api import PersonShape
 from accounts.models import User
@@ -29,6 +30,11 @@ class ScheduleField(NamedField):
         if not kwargs.get("read_only"):
             kwargs.setdefault("queryset", Schedule.objects.all())
         super().__init__(noun="schedule", path="schedules", **kwargs)
+
+
+def schedule_of(view):
+    """The schedule that the address names. Raises Http404 where it does not exist for the person of the request."""
+    return get_object_or_404(view.request.user.visible(Schedule.objects.all()), slug=view.kwargs["slug"])
 
 
 class ScheduleFilter(NameFilter):

@@ -107,6 +107,7 @@ class FixedShiftViewSet(Edge, ModelViewSet):
     Whoever responds may change them. Those of an imported calendar are changed there.
     """
 
+    resource = "oncall"
     queryset = FixedShift.objects.select_related("schedule__team", "user", "calendar", "created_by")
     serializer_class = FixedShiftShape
     filterset_class = FixedShiftFilters
@@ -117,8 +118,8 @@ class FixedShiftViewSet(Edge, ModelViewSet):
     def perform_create(self, serializer):
         given = dict(serializer.validated_data)
         with renamed(role="priority"):
-            made = scheduling.add_fixed_shift(
-                given.pop("schedule").pk, **given, by=self.request.user, now=timezone.now()
+            made = self.do(
+                scheduling.add_fixed_shift, given.pop("schedule").pk, **given, by=self.request.user, now=timezone.now()
             )
         serializer.instance = self.get_queryset().get(pk=made.pk)
 

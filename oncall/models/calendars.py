@@ -1,6 +1,7 @@
 """Calendars out and in: secret addresses that calendar programs read, and calendars of others that we read."""
 
 import uuid
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -9,6 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from accounts import audited
 from accounts.models import Team
 from oncall.models.schedules import Duty, Schedule
 
@@ -38,6 +40,9 @@ class CalendarFeed(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     team_paths = ("schedule__team", "team")
+    audit_ignores = ("last_used_at",)
+    audit_parent = "owner"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["-created_at"]
@@ -108,6 +113,10 @@ class CalendarImport(models.Model):
     )
 
     team_paths = ("schedule__team", "team")
+    audit_ignores = ("content", "etag", "read_at", "error", "warnings", "due_at", "created_by")
+    audit_shown = {"url": "shown_url"}
+    audit_parent = "schedule"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -122,3 +131,16 @@ class CalendarImport(models.Model):
 
     def __str__(self):
         return self.name
+
+    @property
+    def host(self):
+        """The host of its address, which may be shown: the rest is often a secret. "" where the address is none."""
+        try:
+            return urlsplit(self.url.strip()).hostname or ""
+        except ValueError:
+            return ""
+
+    @property
+    def shown_url(self):
+        """The address as others may read it."""
+        return self.url and (f"https://{self.host}/…" if self.host else "…")

@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from accounts import audited
 from accounts.models import Team
 from oncall.models.schedules import Duty, Schedule
 
@@ -50,6 +51,7 @@ class EscalationPolicy(models.Model):
     )
 
     team_paths = ("team",)
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -78,6 +80,8 @@ class Level(models.Model):
     )
 
     team_paths = ("policy__team",)
+    audit_parent = "policy"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["policy", "number"]
@@ -113,6 +117,8 @@ class Target(models.Model):
     )
 
     team_paths = ("level__policy__team",)
+    audit_parent = "level__policy"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["level", "id"]

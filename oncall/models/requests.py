@@ -63,6 +63,12 @@ class ShiftRequest(models.Model):
     def __str__(self):
         return f"{self.requester} asks for cover of {self.schedule}, {self.start_at:%Y-%m-%d %H:%M}"
 
+    @classmethod
+    def shown_although_hidden(cls, user):
+        """Whoever asks, is asked, or takes turns in the schedule."""
+        schedules = Schedule.objects.filter(Schedule.shown_although_hidden(user))
+        return Q(requester=user) | Q(asked=user) | Q(schedule__in=schedules)
+
     def clean(self):
         check_span(self.start_at, self.end_at, "The span")
         if self.asked_id and self.asked_id == self.requester_id:
@@ -123,3 +129,8 @@ class Offer(models.Model):
 
     def __str__(self):
         return f"{self.user} offers {self.start_at:%Y-%m-%d %H:%M} to {self.end_at:%Y-%m-%d %H:%M}"
+
+    @classmethod
+    def shown_although_hidden(cls, user):
+        """Whoever offers, and whoever sees the request."""
+        return Q(user=user) | Q(request__in=ShiftRequest.objects.filter(ShiftRequest.shown_although_hidden(user)))

@@ -14,6 +14,7 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.functions import Now
 
+from accounts import audited
 from accounts.models import Team
 from oncall import rotation, shifts, windows
 
@@ -104,6 +105,8 @@ class Schedule(models.Model):
     handoffs_due_at = models.DateTimeField(null=True, editable=False, db_default=Now())
 
     team_paths = ("team",)
+    audit_ignores = ("handoffs_seen_at", "handoffs_due_at")
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -112,8 +115,16 @@ class Schedule(models.Model):
     def __str__(self):
         return self.name
 
+    @classmethod
+    def shown_although_hidden(cls, user):
+        """Whoever takes turns in it sees it, whosever it is: nobody is on call for what they cannot see."""
+        turns = Layer.objects.filter(participants__user=user).values("schedule")
+        shifts = FixedShift.objects.filter(user=user).values("schedule")
+        overrides = Override.objects.filter(user=user).values("schedule")
+        return Q(pk__in=turns) | Q(pk__in=shifts) | Q(pk__in=overrides)
 
-class LayerQuerySet(models.QuerySet):
+
+class LayerQuerySet(audited.Rows):
     def running(self, now):
         """Layers that hold now or will: not those that a change has ended."""
         return self.filter(Q(ends_at=None) | Q(ends_at__gt=now))
@@ -179,6 +190,7 @@ class Layer(models.Model):
     )
 
     team_paths = ("schedule__team",)
+    audit_parent = "schedule"
     objects = LayerQuerySet.as_manager()
 
     class Meta:
@@ -200,6 +212,10 @@ class Layer(models.Model):
 
     def __str__(self):
         return f"{self.schedule}: {self.name}"
+
+    @classmethod
+    def shown_although_hidden(cls, user):
+        return Q(schedule__in=Schedule.objects.filter(Schedule.shown_although_hidden(user)))
 
     @property
     def zone(self):
@@ -235,6 +251,8 @@ class Participant(models.Model):
     position = models.PositiveIntegerField(default=0)
 
     team_paths = ("layer__schedule__team",)
+    audit_parent = "layer__schedule"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["layer", "position", "id"]
@@ -261,6 +279,8 @@ class Restriction(models.Model):
     )
 
     team_paths = ("layer__schedule__team",)
+    audit_parent = "layer__schedule"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["layer", "id"]
@@ -321,6 +341,9 @@ class FixedShift(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     team_paths = ("schedule__team",)
+    audit_ignores = ("created_by",)
+    audit_parent = "schedule"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["-start_at", "-id"]
@@ -343,6 +366,10 @@ class FixedShift(models.Model):
 
     def __str__(self):
         return f"{self.user} for {self.schedule}, {self.start_at:%Y-%m-%d %H:%M} to {self.end_at:%Y-%m-%d %H:%M}"
+
+    @classmethod
+    def shown_although_hidden(cls, user):
+        return Q(schedule__in=Schedule.objects.filter(Schedule.shown_although_hidden(user)))
 
     def clean(self):
         check_span(self.start_at, self.end_at, "The shift")
@@ -375,6 +402,9 @@ class Override(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     team_paths = ("schedule__team",)
+    audit_ignores = ("created_by",)
+    audit_parent = "schedule"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["-start_at", "-id"]
@@ -387,6 +417,10 @@ class Override(models.Model):
 
     def __str__(self):
         return f"{self.user} for {self.schedule}, {self.start_at:%Y-%m-%d %H:%M} to {self.end_at:%Y-%m-%d %H:%M}"
+
+    @classmethod
+    def shown_although_hidden(cls, user):
+        return Q(schedule__in=Schedule.objects.filter(Schedule.shown_although_hidden(user)))
 
     def clean(self):
         check_span(self.start_at, self.end_at, "The override")
@@ -406,6 +440,10 @@ class TimeOff(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", editable=False
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    audit_ignores = ("created_by",)
+    audit_parent = "user"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["-start_at", "-id"]
@@ -436,6 +474,9 @@ class Availability(models.Model):
         "until", null=True, blank=True, help_text="Then the person is available again. Needed for “away”."
     )
     note = models.CharField(max_length=200, blank=True)
+
+    audit_parent = "user"
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["user"]
@@ -475,6 +516,7 @@ class Holiday(models.Model):
     )
 
     team_paths = ("team",)
+    objects = audited.Rows.as_manager()
 
     class Meta:
         ordering = ["day", "name"]

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.models import Team, User
-from accounts.permissions import may
+from accounts.permissions import may, visible
 from oncall import coverage, reports, shifts
 from oncall.models import EscalationPolicy, Schedule
 from oncall.views import plan
@@ -68,7 +68,7 @@ class Group:
 @require_safe
 def page(request):
     now = timezone.now()
-    teams = list(Team.objects.all())
+    teams = list(visible(Team.objects.all(), request.user))
     team = _team(request, teams)
     days = request.GET.get("days", "")
     days = int(days) if days in {str(one) for one in DAYS} else USUAL_DAYS
@@ -137,11 +137,11 @@ def _groups(request, problems, schedules):
 def _links(request, problem, schedule):
     """Where to mend it, for who may."""
     links = []
-    if problem.kind == coverage.UNREACHABLE and request.user.is_staff:
+    if problem.kind == coverage.UNREACHABLE and may(request.user, "administer"):
         links.append(("Add a contact method", reverse("admin:accounts_user_change", args=[problem.user_id])))
     if schedule is None:
         return links
-    if problem.kind in GIVES and may(request.user, "respond"):
+    if problem.kind in GIVES and may(request.user, "respond", schedule):
         span = {"start": plan.stamp(problem.start_at), "end": plan.stamp(problem.end_at)}
         given = {"role": problem.role or shifts.PRIMARY, "next": request.get_full_path()}
         if problem.user_id:
@@ -149,11 +149,11 @@ def _links(request, problem, schedule):
         label = "Give it to somebody" if problem.user_id else "Put somebody in"
         label = "Give a part of it to somebody" if problem.kind == coverage.OVERLOAD else label
         links.append((label, plan.address("override-new", schedule.slug, **span, **given)))
-    if problem.kind == coverage.OVERLAP and request.user.is_staff:
+    if problem.kind == coverage.OVERLAP and may(request.user, "configure", schedule):
         links.append(
             ("Change the shifts", f"{reverse('admin:oncall_fixedshift_changelist')}?schedule__id__exact={schedule.pk}")
         )
-    if problem.kind in IN_LAYERS and request.user.is_staff:
+    if problem.kind in IN_LAYERS and may(request.user, "configure", schedule):
         links.append(("Change the layers", reverse("admin:oncall_schedule_change", args=[schedule.pk])))
     day = problem.start_at.astimezone(dt.UTC).date().isoformat()
     links.append(("Look at the schedule", plan.address("schedule", schedule.slug, date=day)))

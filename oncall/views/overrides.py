@@ -20,8 +20,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.models import Role, User
-from accounts.permissions import may
+from accounts.models import User
+from accounts.permissions import may, visible
 from core.errors import DomainError
 from oncall import drawing, lookup, scheduling, shifts, swaps
 from oncall.forms import Form, TextField
@@ -63,7 +63,8 @@ class SpanForm(Form):
 
     def choose_from_people(self, name, nobody, *, without=None):
         """Offer everybody who can be on call, the team first."""
-        found = [one for one in responders().prefetch_related("memberships") if one != without]
+        people = User.objects.who_may("respond", self.schedule.team_id).prefetch_related("memberships")
+        found = [one for one in people if one != without]
         team = [one for one in found if any(each.team_id == self.schedule.team_id for each in one.memberships.all())]
         others = [one for one in found if one not in team]
         self.people = {str(one.pk): one for one in found}
@@ -136,11 +137,6 @@ def zone_of_form(user, schedule, name):
     return name, True
 
 
-def responders():
-    """Everybody who can be on call."""
-    return User.objects.filter(is_active=True).exclude(role=Role.OBSERVER, is_superuser=False)
-
-
 def time_of(text):
     """A moment in an address, such as 2026-06-01T09:00Z, or None."""
     try:
@@ -162,7 +158,7 @@ def number_of(text):
 @require_safe
 def shift(request, slug):
     """One shift of the final schedule: who, why, until when, and what the reader can do about it."""
-    return _shift_page(request, _schedule(slug), request.GET, now=timezone.now())
+    return _shift_page(request, _schedule(request, slug), request.GET, now=timezone.now())
 
 
 def _shift_page(request, schedule, values, *, now, ask=None, take=None, status=200):
@@ -175,7 +171,7 @@ def _shift_page(request, schedule, values, *, now, ask=None, take=None, status=2
     source, _, number = one.person.source.partition(":")
     override = Override.objects.filter(pk=number, schedule=schedule).first() if source == "override" else None
     is_mine = one.user_id == request.user.pk
-    may_change = may(request.user, "respond") and one.end_at > now
+    may_change = may(request.user, "respond", schedule) and one.end_at > now
     start = max(one.start_at, now)
     initial = {
         "zone": context["zone"],
@@ -237,8 +233,7 @@ def _find_shift(schedule, at, role, user_id):
 @require_POST
 def ask(request, slug):
     """Ask others to take one's own shift or a part of it: a cover, or a swap."""
-    _require_respond(request)
-    now, found = timezone.now(), _schedule(slug)
+    now, found = timezone.now(), _changed_schedule(request, slug)
     form = AskForm(request.POST, for_whom=request.user, schedule=found)
     status, role = 400, _role(request)
     if form.is_valid() and role:
@@ -273,8 +268,7 @@ def ask(request, slug):
 @require_POST
 def take(request, slug):
     """Take somebody else's shift or a part of it, at once."""
-    _require_respond(request)
-    now, found = timezone.now(), _schedule(slug)
+    now, found = timezone.now(), _changed_schedule(request, slug)
     form = TakeForm(request.POST, for_whom=request.user, schedule=found)
     replaced = User.objects.filter(pk=number_of(request.POST.get("user", ""))).first()
     status, role = 400, _role(request)
@@ -298,8 +292,7 @@ def _role(request):
 @require_safe
 def new(request, slug):
     """The form of a new override. The page fills it by `start` and `end` (UTC), `role`, `user` and `replaces`."""
-    _require_respond(request)
-    now, found = timezone.now(), _schedule(slug)
+    now, found = timezone.now(), _changed_schedule(request, slug)
     next_hour = now.replace(minute=0, second=0, microsecond=0) + dt.timedelta(hours=1)
     start = time_of(request.GET.get("start", "")) or next_hour
     end = time_of(request.GET.get("end", "")) or start + USUAL
@@ -315,8 +308,7 @@ def new(request, slug):
 @login_required
 @require_POST
 def add(request, slug):
-    _require_respond(request)
-    now, found = timezone.now(), _schedule(slug)
+    now, found = timezone.now(), _changed_schedule(request, slug)
     form = OverrideForm(request.POST, for_whom=request.user, schedule=found, now=now)
     status = 400
     if form.is_valid():
@@ -351,14 +343,14 @@ def _override_form(request, schedule, form, *, now, status=200):
 def override(request, slug, number):
     """One override: who, why, by whom; and the button that takes it back."""
     now = timezone.now()
-    rows = Override.objects.select_related("schedule__team", "user", "replaces", "created_by")
+    rows = visible(Override.objects.select_related("schedule__team", "user", "replaces", "created_by"), request.user)
     found = get_object_or_404(rows, pk=number, schedule__slug=slug)
     context = {
         **_context(request, found.schedule, request.GET, now=now),
         "override": found,
         "is_now": found.start_at <= now < found.end_at,
         "is_over": found.end_at <= now,
-        "may_remove": may(request.user, "respond") and found.end_at > now,
+        "may_remove": may(request.user, "respond", found) and found.end_at > now,
     }
     return _answer(request, "oncall/_override.html", context)
 
@@ -366,10 +358,11 @@ def override(request, slug, number):
 @login_required
 @require_POST
 def remove(request, slug, number):
-    _require_respond(request)
     now = timezone.now()
-    rows = Override.objects.select_related("schedule__team", "user")
+    rows = visible(Override.objects.select_related("schedule__team", "user"), request.user)
     found = get_object_or_404(rows, pk=number, schedule__slug=slug)
+    if not may(request.user, "respond", found):
+        raise PermissionDenied
     try:
         scheduling.remove_override(number, by=request.user, now=now)
     except DomainError as error:
@@ -381,13 +374,16 @@ def remove(request, slug, number):
 
 
 # --- what the dialogs share -----------------------------------------------------------------------------------
-def _schedule(slug):
-    return get_object_or_404(Schedule.objects.select_related("team"), slug=slug)
+def _schedule(request, slug):
+    return get_object_or_404(visible(Schedule.objects.select_related("team"), request.user), slug=slug)
 
 
-def _require_respond(request):
-    if not may(request.user, "respond"):
+def _changed_schedule(request, slug):
+    """The schedule, for who may change who is on call in it."""
+    found = _schedule(request, slug)
+    if not may(request.user, "respond", found):
         raise PermissionDenied
+    return found
 
 
 def _context(request, schedule, values, *, now):

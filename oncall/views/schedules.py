@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.models import Team, User
-from accounts.permissions import may
+from accounts.permissions import may, visible
 from notifications.message import storable
 from oncall import coverage, drawing, lookup, reports, shifts
 from oncall.models import Duty, Holiday, Schedule, ShiftRequest
@@ -31,7 +31,7 @@ A_FEW = 3  # problems of a kind that are shown at once
 def schedules(request):
     now = timezone.now()
     chosen = {name: storable(request.GET.get(name, "")).strip() for name in ("team", "q")}
-    found = Schedule.objects.select_related("team").order_by("team__name", "name")
+    found = visible(Schedule.objects.select_related("team").order_by("team__name", "name"), request.user)
     if chosen["team"]:
         found = found.filter(team__slug=chosen["team"])
     if chosen["q"]:
@@ -55,7 +55,7 @@ def schedules(request):
         "query": query.urlencode(),
         "chosen": chosen,
         "is_filtered": any(chosen.values()),
-        "teams": Team.objects.all(),
+        "teams": visible(Team.objects.all(), request.user),
         "look_ahead_days": LOOK_AHEAD.days,
     }
     return render(request, "oncall/schedules.html", context)
@@ -89,7 +89,7 @@ def _now_and_then(spans, people, away, *, end):
 @require_safe
 def schedule(request, slug):
     now = timezone.now()
-    found = get_object_or_404(Schedule.objects.select_related("team"), slug=slug)
+    found = get_object_or_404(visible(Schedule.objects.select_related("team"), request.user), slug=slug)
     zones = plan.zones(request.user, found)
     chosen, notice = _chosen(request.GET)
     zone = zones[chosen["zone"]]
@@ -113,7 +113,7 @@ def schedule(request, slug):
     )
     links = plan.Links(found, chosen)
     pen = plan.Pen(
-        people, plan.colours(spec), request.user, tz, links, now, list(wanted), may(request.user, "respond")
+        people, plan.colours(spec), request.user, tz, links, now, list(wanted), may(request.user, "respond", found)
     )
     holidays = {}
     for one in Holiday.objects.filter(

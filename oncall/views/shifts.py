@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role, Team, User
-from accounts.permissions import may
+from accounts.permissions import may, may_somewhere, visible
 from core.errors import DomainError
 from core.zones import zone_of
 from notifications import planning
@@ -40,7 +40,7 @@ def responds(view):
     @never_cache
     @functools.wraps(view)
     def checked(request, *args, **kwargs):
-        if not may(request.user, "respond"):
+        if not may_somewhere(request.user, "respond"):
             raise PermissionDenied
         return view(request, *args, **kwargs)
 
@@ -81,7 +81,7 @@ def show(request, refused=None):
     context = {
         "section": "shifts",
         "now": now,
-        "may_respond": may(user, "respond"),
+        "may_respond": may_somewhere(user, "respond"),
         "has_returns": bool(returns),
         "is_reachable": any(method.is_usable for method in planning.reaches([user.pk])[user.pk].methods),
         "running": running,
@@ -96,7 +96,7 @@ def show(request, refused=None):
         "time_off": TimeOff.objects.filter(user=user, end_at__gt=now).order_by("start_at"),
         "time_off_form": form(TimeOffForm, "time-off"),
         "feeds": CalendarFeed.objects.filter(owner=user, revoked_at=None).select_related("person", "schedule", "team"),
-        "feed_form": form(FeedForm, "feed", teams=Team.objects.all(), schedules=Schedule.objects.all()),
+        "feed_form": form(FeedForm, "feed", **_subjects(user)),
         "days": SHOWN.days,
         "refused": refused,
         "reasons": _reasons(refused, asked, returns),
@@ -265,7 +265,7 @@ def _label(one, tz):
 @require_POST
 def take(request, uuid):
     """Take all that is left of a request, or the part that the form names."""
-    found = get_object_or_404(ShiftRequest, uuid=uuid)
+    found = get_object_or_404(visible(ShiftRequest.objects.all(), request.user), uuid=uuid)
     part = {}
     if "start_at" in request.POST:
         span = next(iter(swaps.remaining(found)), (found.start_at, found.end_at))
@@ -291,7 +291,7 @@ def take(request, uuid):
 @require_POST
 def offer(request, uuid):
     """Offer to take a span, for a shift of mine in return."""
-    found = get_object_or_404(ShiftRequest, uuid=uuid)
+    found = get_object_or_404(visible(ShiftRequest.objects.all(), request.user), uuid=uuid)
     now = timezone.now()
     form = OfferForm(
         request.POST,
@@ -325,7 +325,7 @@ CLOSING = {
 @require_POST
 def close(request, uuid, verb):
     """Cancel a request of mine, or say no to one that asks me by name."""
-    found = get_object_or_404(ShiftRequest, uuid=uuid)
+    found = get_object_or_404(visible(ShiftRequest.objects.all(), request.user), uuid=uuid)
     close_it, said = CLOSING[verb]
     try:
         close_it(found.pk, by=request.user, now=timezone.now())
@@ -348,7 +348,7 @@ DONE = {
 @require_POST
 def decide(request, uuid, verb):
     """Accept, decline, approve or withdraw an offer."""
-    found = get_object_or_404(Offer.objects.select_related("user"), uuid=uuid)
+    found = get_object_or_404(visible(Offer.objects.select_related("user"), request.user), uuid=uuid)
     if verb not in VERBS:
         raise Http404
     try:
@@ -395,15 +395,18 @@ def remove_time_off(request, uuid):
 
 
 # --- calendar feeds -------------------------------------------------------------------------------------------
+def _subjects(user):
+    """Of what a feed can be, besides of oneself."""
+    return {"teams": visible(Team.objects.all(), user), "schedules": visible(Schedule.objects.all(), user)}
+
+
 # Also for observers: a feed shows what its owner may read.
 @login_required
 @never_cache
 @require_POST
 def make_feed(request):
     """Make a calendar feed, and show its secret address this once."""
-    form = FeedForm(
-        request.POST, for_whom=request.user, key="feed", teams=Team.objects.all(), schedules=Schedule.objects.all()
-    )
+    form = FeedForm(request.POST, for_whom=request.user, key="feed", **_subjects(request.user))
     if not form.is_valid():
         return show(request, form)
     owner = form.owners[form.cleaned_data["subject"]]

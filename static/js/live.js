@@ -75,7 +75,7 @@ async function refresh() {
 
 async function load(url, names) {
   const answer = await fetch(url, { headers: { "X-Fragment": names }, cache: "no-store", credentials: "same-origin" });
-  if (answer.redirected) location.reload(); // signed out
+  if (answer.redirected || answer.status === 404) location.reload(); // signed out, or it is hidden from us now
   if (!answer.ok) throw new Error(answer.status);
   return new DOMParser().parseFromString(await answer.text(), "text/html").body;
 }

@@ -21,12 +21,15 @@ from django.db import connection, connections
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
+from accounts import keys as api_keys
+from accounts.models import ApiKey
 from alerts import ingest, keys
 from alerts.batch import Collector, Row
 from alerts.deciding import Decider
 from alerts.door import Door
 from alerts.line import Line
 from alerts.models import Alert, InboundEvent, Integration, SeenSignature
+from core import secrets
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -417,6 +420,22 @@ def test_a_signature_is_asked_for_and_works_once(server, address, secret, integr
     assert SeenSignature.objects.get().integration == integration
 
 
+def test_a_secret_that_cannot_be_read_any_more_fits_no_signature(server, address, secret, settings):
+    settings.SECRET_KEY = "another key, and the old one is lost"
+    body = json.dumps(TRIGGER).encode()
+    for guess in (secret, secrets.UNREADABLE, ""):
+        assert server.post(address, body, signed(guess, body)).status == 401
+    assert not InboundEvent.objects.exists()
+
+
+def test_an_answer_of_the_door_is_guarded_too(server, address):
+    for reply in (server.post(address, json.dumps(TRIGGER).encode()), server.post("/in/generic/wrong-key", b"{}")):
+        assert reply.headers["Cache-Control"] == "no-store"
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        assert reply.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert reply.headers["Referrer-Policy"] == "no-referrer"
+
+
 def test_of_ten_equal_signatures_at_once_one_is_stored(server, address, secret):
     body = json.dumps(TRIGGER).encode()
     headers = signed(secret, body)
@@ -617,7 +636,7 @@ def test_a_deciding_thread_that_died_is_replaced(address):
 
 @pytest.fixture
 def api_key(alice):
-    return factories.ApiKeyFactory(user=alice, scope="alerts")
+    return factories.ApiKeyFactory(user=alice, scopes=["alerts:write"])
 
 
 @pytest.fixture
@@ -671,7 +690,7 @@ def test_keys_that_may_not(server, service, alice):
     def status(key):
         return server.post("/api/v1/alerts/", {"service": service.slug, "title": "x"}, {"X-API-Key": key})
 
-    good = factories.ApiKeyFactory(user=alice, scope="write")
+    good = factories.ApiKeyFactory(user=alice, scopes=["*:write"])
     assert status(good.text).status == 202
     past = timezone.now() - dt.timedelta(minutes=1)
     expired = factories.ApiKeyFactory(user=alice, expires_at=past)
@@ -680,26 +699,129 @@ def test_keys_that_may_not(server, service, alice):
     inactive = factories.ApiKeyFactory(user=factories.UserFactory(is_active=False))
     for text in ("", "wb_x", good.text + "x", good.text[:-1], expired.text, revoked.text, inactive.text):
         assert is_problem(status(text), 401, "not_authenticated")
-    assert is_problem(status(factories.ApiKeyFactory(user=alice, scope="read").text), 403, "not_allowed")
+    assert is_problem(status(factories.ApiKeyFactory(user=alice, scopes=["*:read"]).text), 403, "not_allowed")
     assert waits_for(lambda: type(good).objects.filter(pk=good.pk).exclude(last_used_at=None).exists())
 
 
 @pytest.mark.parametrize(
-    ("role", "is_superuser", "scope", "status"),
+    ("role", "scope", "status"),
     [
-        ("observer", False, "write", 403),
-        ("observer", False, "alerts", 202),
-        ("observer", True, "write", 202),
-        ("responder", False, "write", 202),
-        ("admin", False, "read", 403),
+        ("observer", "*:write", 403),
+        ("observer", "alerts:write", 202),
+        ("responder", "*:write", 202),
+        ("admin", "*:write", 202),
+        ("admin", "*:read", 403),
     ],
 )
-def test_a_write_key_sends_alerts_when_its_person_may_respond(server, service, role, is_superuser, scope, status):
-    person = factories.UserFactory(role=role, is_superuser=is_superuser)
-    key = factories.ApiKeyFactory(user=person, scope=scope)
+def test_a_write_key_sends_alerts_when_its_person_may_respond(server, service, role, scope, status):
+    person = factories.UserFactory(role=role)
+    key = factories.ApiKeyFactory(user=person, scopes=[scope])
     reply = server.post("/api/v1/alerts", {"service": service.slug, "title": "x"}, {"X-API-Key": key.text})
     assert reply.status == status
     assert status == 202 or is_problem(reply, 403, "not_allowed")
+
+
+def test_a_key_of_a_team_sends_for_its_services_and_others_do_not_exist(server, service, alice):
+    other = factories.ServiceFactory(name="Search", slug="search")
+    key, text = api_keys.issue_machine_key(
+        name="x", scopes=["alerts:write"], role="observer", team=service.team, by=alice
+    )
+
+    def post(slug):
+        return server.post("/api/v1/alerts", {"service": slug, "title": "x"}, {"X-API-Key": text})
+
+    assert post(service.slug).status == 202
+    assert is_problem(post(other.slug), 400, "invalid")
+    assert post(other.slug).json["detail"] == post("nowhere").json["detail"].replace("nowhere", "search")
+    assert InboundEvent.objects.count() == 1
+
+
+def test_a_private_team_does_not_exist_for_the_keys_of_strangers(server, service, team, alice, bob, charlie):
+    team.is_private = True
+    team.save()
+
+    def status(person, scopes):
+        text = factories.ApiKeyFactory(user=person, scopes=scopes).text
+        return server.post("/api/v1/alerts", {"service": service.slug, "title": "x"}, {"X-API-Key": text}).status
+
+    assert [status(charlie, [scope]) for scope in ("*:write", "alerts:write")] == [400, 400]
+    assert [status(person, ["*:write"]) for person in (alice, bob)] == [202, 202]
+    _, text = api_keys.issue_machine_key(name="x", scopes=["alerts:write"], role="observer", team=team, by=alice)
+    reply = server.post("/api/v1/alerts", {"service": service.slug, "title": "x"}, {"X-API-Key": text})
+    assert reply.status == 202
+
+
+def test_a_role_in_the_team_counts_for_its_services_only(server, service, team):
+    other = factories.ServiceFactory(name="Search", slug="search")
+    person = factories.UserFactory(role="observer")
+    factories.MembershipFactory(user=person, team=team, role="responder")
+    text = factories.ApiKeyFactory(user=person, scopes=["*:write"]).text
+
+    def post(slug):
+        return server.post("/api/v1/alerts", {"service": slug, "title": "x"}, {"X-API-Key": text})
+
+    assert post(service.slug).status == 202
+    assert is_problem(post(other.slug), 403, "not_allowed")
+
+
+def test_a_personal_token_sends_what_its_person_may(server, service):
+    person = factories.UserFactory(role="observer")
+    text = factories.ApiKeyFactory(user=person, scopes=["alerts:write"], is_personal=True).text
+    reply = server.post("/api/v1/alerts", {"service": service.slug, "title": "x"}, {"X-API-Key": text})
+    assert is_problem(reply, 403, "not_allowed") and "responder role" in reply.json["detail"]
+
+
+def test_both_texts_of_a_rotated_key_send_until_the_older_one_ends(server, service, alice):
+    now = timezone.now()
+    key, old = api_keys.issue_machine_key(name="x", scopes=["alerts:write"], role="observer", by=alice)
+    _, new = api_keys.rotate(key.pk, by=alice, now=now, overlap=api_keys.HOUR)
+
+    def status(text):
+        return server.post("/api/v1/alerts", {"service": service.slug, "title": "x"}, {"X-API-Key": text}).status
+
+    assert (status(old), status(new)) == (202, 202)
+    late, ended = api_keys.rotate(key.pk, by=alice, now=now, overlap=None)
+    ApiKey.objects.filter(pk=key.pk).update(
+        old_secret_hash=api_keys.hash_key(old), old_secret_until=now - dt.timedelta(seconds=1)
+    )
+    server.door._current.keys.forget()
+    assert (status(old), status(new), status(ended)) == (401, 401, 202)
+
+
+def test_the_key_of_an_integration_ends_with_its_time(server, service):
+    def status(**ends):
+        integration = factories.IntegrationFactory(
+            service=service, key_expires_at=timezone.now() + dt.timedelta(**ends)
+        )
+        return server.post(f"/in/generic/{integration.key}", TRIGGER).status
+
+    assert status(hours=1) == 202
+    assert status(seconds=-1) in (401, 403, 404)
+
+
+def test_an_unknown_key_costs_one_statement_as_a_known_one_does(alice):
+    _, text = api_keys.issue_key(alice, name="x", scopes=["alerts:write"])
+    asked = []
+
+    async def fetch(query, params):
+        asked.append(params)
+        return await asyncio.to_thread(_fetch, query, params)
+
+    async def callers():
+        ring = keys.Keyring(fetch)
+        return [await ring.caller(one) for one in (text, "wb_000000000000_" + "a" * 43, text[:-4] + "aaaa")]
+
+    known, unknown, wrong = asyncio.run(callers())
+    assert known.may_send_alerts and unknown is wrong is None
+    assert len(asked) == 3 and all(text not in str(params) for params in asked)
+
+
+def _fetch(query, params):
+    with connection.cursor() as cursor:
+        cursor.execute(query, params)
+        rows = cursor.fetchall()
+    connection.close()
+    return rows
 
 
 def test_an_idempotency_key_stores_once(send, service):

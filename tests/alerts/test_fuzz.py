@@ -20,6 +20,7 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from accounts.models import Role
 from alerts import heartbeats, ingest, sns
 from alerts.door import Door
 from alerts.event import TRIGGER
@@ -269,7 +270,7 @@ class Stage:
 
 @pytest.fixture
 def stage(service, alice, client):
-    alice.is_staff = alice.is_superuser = True
+    alice.role = Role.ADMIN
     alice.save()
     client.force_login(alice)
     with Server() as server:
@@ -593,7 +594,7 @@ def test_the_address_with_the_key_in_a_header(stage):
 
 
 def test_the_api(stage, alice):
-    own = {"Authorization": f"Bearer {factories.ApiKeyFactory(user=alice, scope='alerts').text}"}
+    own = {"Authorization": f"Bearer {factories.ApiKeyFactory(user=alice, scopes=['alerts:write']).text}"}
     texts = [json.dumps({"service": stage.service.slug, **json.loads(text)}) for text in samples_of("generic")]
 
     def fire(body, headers, query):

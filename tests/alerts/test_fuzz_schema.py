@@ -31,7 +31,7 @@ def document(service):
 
 @pytest.fixture
 def headers(alice):
-    return {"Authorization": f"Bearer {factories.ApiKeyFactory(user=alice, scope='write').text}"}
+    return {"Authorization": f"Bearer {factories.ApiKeyFactory(user=alice, scopes=['*:write']).text}"}
 
 
 def operations(document, area, app=None):

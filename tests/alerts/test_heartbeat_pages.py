@@ -220,6 +220,7 @@ def test_responders_arm_and_pause_and_admins_configure(as_bob, heartbeat, bob):
     assert "Delete" not in text_of(as_bob.get(page_of(heartbeat)))
     bob.role = Role.OBSERVER
     bob.save()
+    bob.memberships.update(role=Role.OBSERVER)
     for verb in ("arm", "pause", "resume"):
         assert as_bob.post(page_of(heartbeat, verb)).status_code == 403
     assert "Pause" not in text_of(as_bob.get(page_of(heartbeat)))
@@ -228,7 +229,7 @@ def test_responders_arm_and_pause_and_admins_configure(as_bob, heartbeat, bob):
 # --- the admin ----------------------------------------------------------------------------------------------------
 @pytest.fixture
 def admin(client, alice):
-    alice.is_staff = alice.is_superuser = True
+    alice.role = Role.ADMIN
     alice.save()
     client.force_login(alice)
     return client

@@ -26,6 +26,18 @@ def api(calls, alice):
 
 
 @pytest.fixture
+def through(calls):
+    """A client that uses this key: `through(text).get(…)`."""
+
+    def client(text):
+        api = calls()
+        api.credentials(HTTP_X_API_KEY=text)
+        return api
+
+    return client
+
+
+@pytest.fixture
 def soon():
     """A time so many hours from now, as text, for verbs that read the clock: `soon(-1)`, `soon(24)`."""
     start = timezone.now().replace(microsecond=0)

@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
+from accounts import keys
 from accounts.models import Role
 from core.models import IdempotencyKey
 from oncall import feeds
@@ -93,6 +94,13 @@ def test_addresses_of_others_are_not_there(calls, bob, alice):
     assert calls(bob).get(FEEDS).data["results"] == []
     assert calls(bob).delete(f"{FEEDS}/{feed.uuid}").status_code == 404
     assert CalendarFeed.objects.get().revoked_at is None
+
+
+def test_through_the_key_of_a_team_a_feed_shows_no_other_team(through, schedule, team, alice, bob):
+    _, text = keys.issue_key(bob, name="x", scopes=["oncall:write"], team=team)
+    for given in ({}, {"person": "bob@example.com"}):
+        assert "shifts may be in others too" in refusal(through(text).post(FEEDS, given), 403)
+    assert through(text).post(FEEDS, {"team": "shop"}).status_code == 201
 
 
 def test_a_feed_of_two_things_is_400(api, schedule):

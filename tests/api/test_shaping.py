@@ -213,7 +213,7 @@ ADDRESSES = ["integrations", "routing-rules", "change-events", "silences", "main
 
 @pytest.mark.parametrize("area", [*ADDRESSES, "heartbeats", "dependencies"])
 def test_a_key_for_alerts_reads_no_settings_and_nobody_reads_without_one(calls, alice, area):
-    headers = {"X-API-Key": ApiKeyFactory(user=alice, scope="alerts").text}
+    headers = {"X-API-Key": ApiKeyFactory(user=alice, scopes=["alerts:write"]).text}
     assert calls().get(f"{V1}/{area}", headers=headers).status_code == 403
     assert calls().get(f"{V1}/{area}").status_code == 401
 

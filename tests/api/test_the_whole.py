@@ -173,8 +173,8 @@ def test_a_key_works_in_either_header(calls, bob, header):
 
 def test_a_key_does_what_its_scope_says(calls, alice, service):
     new = {"service": "checkout", "title": "Down", "severity": "low"}
-    for scope, reads, writes in (("read", 200, 403), ("alerts", 403, 403), ("write", 200, 201)):
-        headers = {"X-API-Key": factories.ApiKeyFactory(user=alice, scope=scope).text}
+    for scope, reads, writes in (("*:read", 200, 403), ("alerts:write", 403, 403), ("incidents:write", 200, 201)):
+        headers = {"X-API-Key": factories.ApiKeyFactory(user=alice, scopes=[scope]).text}
         assert calls().get("/api/v1/incidents", headers=headers).status_code == reads
         assert calls().post("/api/v1/incidents", new, headers=headers).status_code == writes
 

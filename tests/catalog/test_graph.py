@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounts.models import Role
 from catalog import dependencies, graph
 from catalog.models import Dependency
 from core.errors import DomainError
@@ -121,7 +122,7 @@ def admin_page(client, alice):
     """A function that adds a dependency on the page of a service, and returns what the page then says."""
     from tests.admin.conftest import Fields
 
-    alice.is_staff = alice.is_superuser = True
+    alice.role = Role.ADMIN
     alice.save()
     client.force_login(alice)
 

@@ -208,7 +208,7 @@ def test_it_costs_the_same_for_one_service_and_for_many(service, team, bob, sign
             factories.ScheduleFactory(team=team, people=[bob])
 
     add(1)
-    with django_assert_max_num_queries(27) as few:
+    with django_assert_max_num_queries(29) as few:
         signed_in.get("/oncall")
     add(9)
     with django_assert_max_num_queries(len(few)):

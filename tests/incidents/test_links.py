@@ -289,6 +289,7 @@ def test_who_may_no_longer_answer_is_told_so(stranger, incident, alice, path, ch
     for name, value in change.items():
         setattr(alice, name, value)
     alice.save()
+    alice.memberships.update(role=Role.OBSERVER)
     answer = stranger.post(path)
     assert answer.status_code == 403 and "Ask an admin" in answer.content.decode()
     assert status_of(incident) == "triggered"

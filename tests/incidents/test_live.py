@@ -337,9 +337,9 @@ def test_a_socket_whose_browser_went_leaves_nothing_behind(short_lived, alice):
 def test_changing_the_secret_key_signs_nobody_out(short_lived, settings, alice):
     key = key_of(alice)
     settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "a new one that nobody has seen"
-    assert asyncio.run(live._is_signed_in(key))
+    assert asyncio.run(live._signed_in(key))
     settings.SECRET_KEY_FALLBACKS = []
-    assert not asyncio.run(live._is_signed_in(key))
+    assert not asyncio.run(live._signed_in(key))
     assert Session.objects.count() == 1  # it only looks
 
 

@@ -187,6 +187,7 @@ def test_an_address_that_is_not_used_answers_nothing(fake, incident, phone, fiel
 
 def test_who_may_only_read_is_told_so(fake, incident, alice):
     type(alice).objects.filter(pk=alice.pk).update(role=Role.OBSERVER)
+    alice.memberships.update(role=Role.OBSERVER)
     (said,) = fake.reply(NUMBER, "1a")
     assert "may not answer" in said
     assert status_of(incident) == "triggered"

@@ -410,6 +410,7 @@ def test_what_is_nobodys_is_listed_with_a_sentence(upload, bob, charlie, now):
 def test_an_observer_gets_no_shift_from_a_calendar(upload, bob, now):
     bob.role = "observer"
     bob.save()
+    bob.memberships.update(role="observer")
     row = imports.apply(upload, calendar(event("a", now + DAY, now + 2 * DAY, "SUMMARY:Nights")), now=now)
     (warning,) = row.warnings
     assert "Bob is an observer and cannot answer a page." in warning

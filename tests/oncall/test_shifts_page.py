@@ -388,7 +388,7 @@ def paths(wish, offer):
 def test_observers_change_nothing_and_may_have_a_feed_of_what_they_read(ask, team, sign_in, bob):
     wish = ask()
     offer = swaps.offer(wish.pk, user=bob, now=timezone.now())
-    olga = factories.MembershipFactory(team=team, user__role=Role.OBSERVER).user
+    olga = factories.MembershipFactory(team=team, user__role=Role.OBSERVER, role=Role.OBSERVER).user
     client = sign_in(olga)
     content = client.get("/shifts").content.decode()
     assert "Others ask for cover" in content

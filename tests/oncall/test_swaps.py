@@ -65,6 +65,7 @@ def test_asking_the_team_tells_its_active_people_but_oneself(schedule, alice, bo
     for fields in ({"is_active": False}, {"role": Role.OBSERVER}):
         factories.MembershipFactory(
             team=team,
+            role=Role.OBSERVER,
             user=factories.ContactMethodFactory(
                 user__name="X", **{f"user__{name}": value for name, value in fields.items()}
             ).user,
