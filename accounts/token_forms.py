@@ -21,7 +21,7 @@ class TokenForm(forms.Form):
         label="What it may be used for",
         choices=scopes.choices,
         widget=forms.CheckboxSelectMultiple,
-        help_text="Writing includes reading. It never may more than you yourself.",
+        help_text="Writing includes reading. It may never do more than you.",
         error_messages={"required": "Choose at least one: a token without any could do nothing."},
     )
     team = forms.ModelChoiceField(
@@ -42,9 +42,6 @@ class TokenForm(forms.Form):
     def __init__(self, *args, user, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields["team"].queryset = user.visible(Team.objects.all())
-
-    def clean_name(self):
-        return self.cleaned_data["name"].replace("\0", "").strip()
 
     def clean_scopes(self):
         return scopes.parse(self.cleaned_data["scopes"])

@@ -1,4 +1,4 @@
-"""The demo company: a shop with two teams, so that the first start has somebody to page."""
+"""The demo company: a shop with three teams, one of them private, so that the first start has somebody to page."""
 
 import datetime as dt
 import json
@@ -40,13 +40,21 @@ PEOPLE = [
     ("bob", "Bob Brandt", Role.RESPONDER, "Europe/Berlin"),
     ("charlie", "Charlie Costa", Role.RESPONDER, "America/New_York"),
     ("dora", "Dora Desai", Role.RESPONDER, "Asia/Kolkata"),
+    ("erin", "Erin Eriksen", Role.OBSERVER, "Europe/Stockholm"),  # looks on, but for her own team
 ]
-TEAMS = {"shop": ("Shop", ["alice", "bob"]), "platform": ("Platform", ["charlie", "dora"])}
+TEAMS = {
+    "shop": ("Shop", ["alice", "bob"]),
+    "platform": ("Platform", ["charlie", "dora"]),
+    "security": ("Security", ["erin"]),
+}
+LEADS = {"alice", "erin"}  # admins of their team
+PRIVATE = {"security"}
 SERVICES = [
     ("checkout-api", "Checkout API", "shop", 1, "Takes the orders. When it is down, nobody can buy."),
     ("search", "Search", "shop", 2, "Finds products."),
     ("payments", "Payments", "platform", 1, "Talks to the banks."),
     ("postgres-main", "PostgreSQL main", "platform", 1, "The database behind the shop."),
+    ("vault", "Vault", "security", 2, "Keeps the secrets of the machines. Only the team Security sees it."),
 ]
 
 
@@ -74,9 +82,10 @@ def fill(*, base_url, now):
         ContactMethod.objects.create(user=person, channel="email", address=person.email, verified_at=now, label="work")
     teams = {}
     for slug, (name, members) in TEAMS.items():
-        teams[slug] = Team.objects.create(name=name, slug=slug)
+        teams[slug] = Team.objects.create(name=name, slug=slug, is_private=slug in PRIVATE)
         for key in members:
-            Membership.objects.create(team=teams[slug], user=people[key])
+            role = Role.ADMIN if key in LEADS else Role.RESPONDER
+            Membership.objects.create(team=teams[slug], user=people[key], role=role)
         _policy(teams[slug], [people[key] for key in members], admin, now)
     _follow_the_sun(teams["platform"], people)
     _seconds(teams["shop"], people)

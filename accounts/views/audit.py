@@ -42,7 +42,7 @@ def for_admins(view):
     @functools.wraps(view)
     def guarded(request, *args, **kwargs):
         if not may(request.user, "administer"):
-            raise PermissionDenied
+            raise PermissionDenied("The audit is for admins of the platform. Ask one of them what you want to know.")
         return view(request, *args, **kwargs)
 
     return guarded
