@@ -179,7 +179,7 @@ class KeyForm(forms.ModelForm):
     by = None
     scopes = choices_field(
         choices=scopes.choices,
-        help_text="What the key may be used for. Writing includes reading; a key that only sends alerts needs no other.",
+        help_text="What the key may be used for. Writing includes reading; one that only sends alerts needs no other.",
         error_messages={"required": "Choose at least one scope: a key without any could do nothing."},
     )
     role = select_field(
@@ -232,7 +232,7 @@ class ApiKeyAdmin(Admin):
             None,
             {
                 "fields": ("name", "scopes", "role", "team", "expires_at"),
-                "description": "A key for a program. People make tokens that act as themselves under Settings, Tokens.",
+                "description": "A key for a program. People make tokens that act as them under Settings, Tokens.",
             },
         ),
     )

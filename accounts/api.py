@@ -217,7 +217,7 @@ class TeamShape(SluggedShape):
 
 
 class TeamViewSet(ConfigureViewSet):
-    """Teams. Their admins change them; whether one is there is for the platform's admins."""
+    """Teams. Their admins change them; which there are, and their names, is for the platform's admins."""
 
     resource = "people"
     queryset = Team.objects.prefetch_related("memberships__user")
@@ -230,10 +230,16 @@ class TeamViewSet(ConfigureViewSet):
         self._check_administers()
         super().perform_create(serializer)
 
+    def perform_update(self, serializer):
+        team, given = serializer.instance, serializer.validated_data
+        if any(given.get(name, getattr(team, name)) != getattr(team, name) for name in ("name", "slug")):
+            self._check_administers()
+        super().perform_update(serializer)
+
     def perform_destroy(self, team):
         self._check_administers()
         super().perform_destroy(team)
 
     def _check_administers(self):
         if not may(self.request.user, "administer"):
-            raise NotAllowed("Only an admin of the platform makes and deletes teams. Ask one.")
+            raise NotAllowed("Only an admin of the platform makes, renames and deletes teams. Ask one.")

@@ -29,6 +29,7 @@ SETTING_UP = {
     "mfa_activate_totp",
     "mfa_add_webauthn",
 }
+CODE = "second_factor_required"
 SENTENCE = "Your role needs a second factor. Set one up now: an app on your phone, or a passkey."
 
 
@@ -50,7 +51,7 @@ class SecondFactorMiddleware:
             return None
         if request.path.startswith("/api/"):
             return JsonResponse(
-                {"type": "about:blank", "title": "Forbidden", "status": 403, "detail": SENTENCE},
+                {"type": "about:blank", "title": "Forbidden", "status": 403, "detail": SENTENCE, "code": CODE},
                 status=403,
                 content_type="application/problem+json",
             )

@@ -24,6 +24,7 @@ from core.errors import DomainError, NotFound, SendError
 
 # Signatures with a public key only: with HS256 the client secret would do, and with none anything.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 SKEW_SECONDS = 60
 KEEP_SECONDS = 300  # how long what a provider says of itself is believed without asking again
 TIMEOUT_SECONDS = 10
@@ -219,9 +220,10 @@ def _checked(provider, about, token, nonce):
 
 def _key(provider, about, header):
     """The published key that the header names. Unknown ones are looked up anew once, because keys are changed."""
+    wanted = KEY_TYPES[header["alg"][:2]]
     for fresh in (False, True):
         keys = jwt.PyJWKSet.from_dict(_document(provider, about["jwks_uri"], fresh=fresh)).keys
-        fitting = [one for one in keys if one.public_key_use in (None, "sig")]
+        fitting = [one for one in keys if one.public_key_use in (None, "sig") and one.key_type == wanted]
         if "kid" in header:
             fitting = [one for one in fitting if one.key_id == header["kid"]]
         if len(fitting) == 1:
@@ -269,8 +271,8 @@ def _json(provider, call, url, **arguments):
 
 def _down(provider, reason="it does not answer as a provider does"):
     return ProviderDown(
-        f"{provider.name} cannot be used now: {reason.rstrip('.')}. Try again in a minute, or sign in with your "
-        "email address and password below."
+        f"{provider.name} cannot be used now: {reason.rstrip('.')}. Try again in a minute. If it cannot wait, sign in "
+        "below with a password, if your account has one here."
     )
 
 

@@ -24,18 +24,18 @@ def may(user, verb, record=None):
     if access.hidden and not is_visible(record, user, teams):
         return False
     # What is hidden else and shown to them takes the role that they have everywhere.
-    return access.allows(verb, teams - access.hidden) or _is_called(user, access, verb, record)
+    return access.allows(verb, teams - access.hidden) or _is_called(user, access, verb, record, teams)
 
 
-def _is_called(user, access, verb, record):
+def _is_called(user, access, verb, record, teams):
     """Whether they were called to work of another team, who answer calls in one of theirs: nobody is locked out.
 
-    The model says in `called(user) -> Q` who was.
+    The model says in `called(user) -> Q` who was. Only they see what is hidden from them else.
     """
     model = type(record)
     if verb != "respond" or not hasattr(model, "called") or not access.own_teams(verb):
         return False
-    return model._base_manager.filter(model.called(user), pk=record.pk).exists()
+    return bool(teams & access.hidden) or model._base_manager.filter(model.called(user), pk=record.pk).exists()
 
 
 def may_once_seen(user, verb, record):

@@ -53,6 +53,8 @@ def admit(request, sociallogin, *, now):
                 account.save()
             if not sociallogin.user.is_active:
                 raise oidc.SignInRefused("Your account here is deactivated. Ask an admin to activate it.")
+            if sociallogin.user.is_machine:
+                raise oidc.SignInRefused("This is the account of a machine, and nobody signs in as one.")
             apply_groups(sociallogin.user, account, now=now)
     except IntegrityError:  # two first sign-ins of one person in the same moment
         raise oidc.SignInRefused("Your account is being made at this moment. Press the button once more.") from None
@@ -63,8 +65,10 @@ def admit(request, sociallogin, *, now):
 def _person(provider, said):
     email = User.objects.normalize_email(said["email"])
     domain = email.rpartition("@")[2].lower()
-    if not email:
-        raise oidc.SignInRefused(f"{provider.name} did not say your email address. Ask an admin to release it there.")
+    if not email or len(email) > User._meta.get_field("email").max_length:
+        raise oidc.SignInRefused(
+            f"{provider.name} did not say an email address that we can use. Ask an admin to release it there."
+        )
     if not said["email_verified"]:
         raise oidc.SignInRefused(
             f"{provider.name} does not vouch for the address {email}, so it opens no account here. "

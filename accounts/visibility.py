@@ -33,7 +33,7 @@ def visible(queryset, user):
     access = user.access()
     model = queryset.model
     if access.role is None:  # a key of a team: what belongs to no team is not its own either
-        queryset = queryset.filter(_owned_by(model, access.own_teams("read")))
+        queryset = queryset.filter(owned(model, access.own_teams("read")))
     if not access.hidden:
         return queryset
     paths = (*team_paths(model), *getattr(model, "seen_through", ()))
@@ -100,13 +100,6 @@ def is_visible(record, user, teams):
     if not teams & hidden and model not in _rules and not hasattr(model, "seen_through"):
         return True
     return visible(model._base_manager.filter(pk=record.pk), user).exists()
-
-
-def _owned_by(model, teams):
-    owned = Q(pk__in=())
-    for path in team_paths(model):
-        owned |= _by_team(model, path, teams)
-    return owned
 
 
 def _by_team(model, path, teams):

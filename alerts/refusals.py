@@ -26,7 +26,7 @@ def alarm_key(integration_id):
 
 
 class Refusals:
-    """Whom one event loop refused by a signature or a limit. Alarms are rows, written by a thread: nobody waits for them."""
+    """Whom one event loop refused by a signature or a limit. Alarms are rows that a thread writes: nobody waits."""
 
     prefix = PREFIX
     text = "The integration “{name}” turns its sender away, so its alerts reach nobody. {reason}"

@@ -19,6 +19,7 @@ from alerts.destinations import NO_INTEGRATION, Destinations, key_values
 from alerts.models import Alert, ChangeEvent, InboundEvent, sources
 from alerts.opening import is_worse
 from alerts.sources.base import BadEvent
+from alerts.visibility import hush_holds
 from catalog.models import Service
 from catalog.policies import copies_for
 from core.errors import NotFound
@@ -160,6 +161,39 @@ def rehearse(integration, body, headers, *, at, service=None, source=None):
     for one in found.outcomes:
         one.service_is_new = one.service is not None and one.service.pk not in known
     return found
+
+
+def seen(found, user):
+    """The rehearsal as the person may read it: events of hidden teams are left out, and names of what is hidden."""
+    hidden = user.access().hidden
+    if not hidden:
+        return found
+    shown = [one for one in found.outcomes if not _teams(one) & hidden]
+    hush, count = user.hushed(), len(found.outcomes)
+    for one in shown:
+        one.happens, one.policy = hush(one.happens), hush(one.policy)
+        one.reasons = list(map(hush, one.reasons))
+        one.steps = [(hush(name), matched, hush(why)) for name, matched, why in one.steps]
+        one.calls, one.later = ([_hushed(call, hush) for call in calls] for calls in (one.calls, one.later))
+        if one.held:
+            alert = Alert(held_by=one.held.by, held_why=one.held.why)
+            hush_holds([alert], user)
+            one.held = dataclasses.replace(one.held, why=alert.held_why)
+    found.outcomes, found.left_out = shown, found.left_out + count - len(shown)
+    return found
+
+
+def _teams(outcome):
+    return {one.team_id for one in (outcome.service, outcome.incident) if one}
+
+
+def _hushed(call, hush):
+    people = (
+        dataclasses.replace(one, why=hush(one.why), reasons=tuple(map(hush, one.reasons))) for one in call.people
+    )
+    return dataclasses.replace(
+        call, people=tuple(people), reasons=tuple(map(hush, call.reasons)), alarm=hush(call.alarm)
+    )
 
 
 def _uuid(text):

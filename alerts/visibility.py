@@ -1,4 +1,4 @@
-"""What private teams hide of what an alert says, and of messages and alarms about alerts, integrations and silences."""
+"""What private teams hide of alerts, and of messages and alarms about silences, integrations and alerts."""
 
 import re
 

@@ -242,7 +242,8 @@ class _Client:
             connector=aiohttp.TCPConnector(limit=400, limit_per_host=32, socket_factory=_guarded_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            # No compression: the limit on the body then also limits the work.
+            # No compression, asked for or not: the limit on the body then also limits the work.
+            auto_decompress=False,
             headers={"User-Agent": f"Watchbill/{settings.WATCHBILL_VERSION}", "Accept-Encoding": "identity"},
         )
 

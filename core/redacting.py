@@ -14,6 +14,8 @@ from django.conf import settings
 from django.views.debug import SafeExceptionReporterFilter
 
 MASK = "[redacted]"
+# What would begin a line, or speak to a terminal. A text of ours may have lines: those after the first are set in.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 SHORTEST = 8  # a shorter value of a setting would mask ordinary words
 # Settings of ours that hold a secret each, besides those inside of addresses and provider accounts.
 SECRET_SETTINGS = ("SECRET_KEY", "BOUNCE_SECRET", "MAILGUN_SIGNING_KEY", "EMAIL_HOST_PASSWORD")
@@ -60,6 +62,13 @@ def redacted(text):
     return text
 
 
+def one_entry(text):
+    """The text without what could pass for an entry of its own, or for commands to a terminal."""
+    text = text.replace("\r\n", "\n")
+    text = _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+    return re.sub(r"\n(?! {4})", "\n    ", text)  # once, also where two handlers see the same record
+
+
 @functools.lru_cache(maxsize=1)
 def _values():
     """The secrets of the settings, the longest first: one may be part of another."""
@@ -90,11 +99,11 @@ class Redacting(logging.Filter):
             message = record.getMessage()
         except (TypeError, ValueError):  # the arguments do not fit: show both rather than lose the line
             message = f"{record.msg} {record.args}"
-        record.msg, record.args = redacted(message), None
+        record.msg, record.args = one_entry(redacted(message)), None
         if record.exc_info and record.exc_info[0]:
-            record.exc_text = redacted("".join(traceback.format_exception(*record.exc_info)).rstrip())
+            record.exc_text = one_entry(redacted("".join(traceback.format_exception(*record.exc_info)).rstrip()))
         elif record.exc_text:
-            record.exc_text = redacted(record.exc_text)
+            record.exc_text = one_entry(redacted(record.exc_text))
         if record.stack_info:
             record.stack_info = redacted(record.stack_info)
         return True

@@ -7,13 +7,13 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
-from rest_framework.generics import get_object_or_404
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts.api import PersonField, PersonFilter, PersonShape, TeamFilter
 from accounts.models import User
 from catalog.api import ServiceField, ServiceFilter
+from core.errors import NotFound
 from core.rest import NUMBER, Edge, Filters, MomentField, MomentFilter, ReadViewSet, Shape, WordsFilter, read_body
 from incidents import figures, lifecycle, messages, states
 from incidents.models import Incident, Priority, Severity, TimelineEntry
@@ -384,8 +384,10 @@ class Escalate(Edge, ViewSet):
         """
         given = read_body(EscalateShape, request)
         if "incident" in given:
-            found = get_object_or_404(request.user.visible(INCIDENTS), pk=given["incident"])
-            return _answer(self.do(lifecycle.escalate, found.pk, **_caller(request)))
+            number = given["incident"]
+            if not request.user.visible(Incident.objects.filter(pk=number)).exists():
+                raise NotFound(f"There is no incident #{number}.")
+            return _answer(self.do(lifecycle.escalate, number, **_caller(request)))
         return _answer(self.do(lifecycle.trigger, **given, **_caller(request)), status.HTTP_201_CREATED)
 
 

@@ -93,11 +93,7 @@ def _upsert(texts, now):
 def _page_admins(opened, now):
     recent = Alarm.objects.filter(raised_at__gt=now - PAGED_WITHIN).count()
     paged = opened[: max(0, PAGED_ALARMS - (recent - len(opened)))]
-    admins = (
-        User.objects.people()
-        .filter(role=Role.ADMIN, is_active=True)
-        .values_list("pk", flat=True)
-    )
+    admins = User.objects.people().filter(role=Role.ADMIN, is_active=True).values_list("pk", flat=True)
     if not paged:
         logger.warning("%s alarms page nobody: there were %s in ten minutes.", len(opened), recent)
         return

@@ -51,11 +51,11 @@ def issue(owner, *, person=None, schedule=None, team=None, name=""):
 
 
 def revoke(feed_id, *, by, now):
-    """Stop a feed for good: its owner may, and admins. Twice is harmless."""
-    feed = CalendarFeed.objects.filter(pk=feed_id).first()
+    """Stop a feed for good: its owner may, admins of its team, and admins. Twice is harmless."""
+    feed = CalendarFeed.objects.select_related("schedule").filter(pk=feed_id).first()
     if feed is None:
         raise NotFound("This calendar feed does not exist any more.")
-    if by is not None and by.pk != feed.owner_id and not may(by, "configure"):
+    if by is not None and by.pk != feed.owner_id and not may(by, "configure", feed):
         raise NotAllowed("Only its owner or an admin may revoke a calendar feed.")
     CalendarFeed.objects.filter(pk=feed_id, revoked_at=None).update(revoked_at=now)
 

@@ -250,9 +250,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "request_id",
-                    models.CharField(
-                        blank=True, help_text="The same for what was done in one step.", max_length=32
-                    ),
+                    models.CharField(blank=True, help_text="The same for what was done in one step.", max_length=32),
                 ),
                 (
                     "actor",
@@ -283,7 +281,9 @@ class Migration(migrations.Migration):
                     models.Index(fields=["kind", "object_id", "-id"], name="audit_by_object"),
                     models.Index(fields=["actor", "-id"], name="audit_by_actor"),
                     models.Index(
-                        condition=models.Q(("about", ""), _negated=True), fields=["about", "-id"], name="audit_by_about"
+                        condition=models.Q(("about", ""), _negated=True),
+                        fields=["about", "-id"],
+                        name="audit_by_about",
                     ),
                     models.Index(
                         condition=models.Q(("request_id", ""), _negated=True),

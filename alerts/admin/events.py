@@ -8,6 +8,7 @@ from alerts import retries
 from alerts.admin import rules
 from alerts.models import Alert, InboundEvent, SeenSignature
 from alerts.views.events import dressed
+from alerts.visibility import hide_origins, hush_holds
 from core.admin import (
     ReadOnlyAdmin,
     ReadOnlyInline,
@@ -113,6 +114,13 @@ class AlertAdmin(ReadOnlyAdmin):
         ("Where from", {"fields": ("source", "integration", "scope", "dedup_key")}),
         ("What it carries", {"fields": ("labels", "links", "route", "inhibits")}),
     )
+
+    def get_object(self, request, object_id, from_field=None):
+        obj = super().get_object(request, object_id, from_field)
+        if obj is not None:
+            hide_origins([obj], request.user)
+            hush_holds([obj], request.user)
+        return obj
 
     @display(description="severity", ordering="severity", label=SEVERITY_COLOURS)
     def severity_label(self, obj):

@@ -15,7 +15,7 @@ from django.utils.http import urlencode
 
 from alerts import rules
 from alerts.models import InboundEvent, Integration, Rule, source_choices
-from alerts.rehearsal import rehearse
+from alerts.rehearsal import rehearse, seen
 from alerts.routing import DAYS
 from catalog.models import Service
 from core.admin import (
@@ -174,7 +174,7 @@ class RuleAdmin(Admin):
         if request.method == "POST":
             form = RehearsalForm(request.POST, by=request.user)
             if form.is_valid():
-                found = form.rehearse(now=timezone.now())
+                found = seen(form.rehearse(now=timezone.now()), request.user)
         else:
             initial, problem = _initial(request)
             form = RehearsalForm(initial=initial, by=request.user)

@@ -1,6 +1,5 @@
 """Doors of monitoring tools, the rules that route what comes through them, and changes that were made on purpose."""
 
-
 import django_filters
 from django.db import transaction
 from django.utils import timezone

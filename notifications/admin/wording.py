@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.forms import ModelForm
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 
 from core.admin import Admin, lines_widget, table
 from notifications import wording
@@ -56,5 +56,6 @@ class WordingAdmin(Admin):
     @admin.display(description="with a sample message")
     def preview(self, obj):
         shown = wording.preview(obj.kind, obj.channel, obj.title, obj.body)
-        rows = [(name, format_html('<pre class="wb-block">{}</pre>', text)) for name, text in shown.items()]
+        # Escaped by hand: a part that came out of a template calls itself safe, and a mail's HTML is to be read here.
+        rows = [(name, format_html('<pre class="wb-block">{}</pre>', escape(text))) for name, text in shown.items()]
         return table(("", "text"), rows)

@@ -93,6 +93,7 @@ def test_the_request_to_the_provider_has_a_state_a_nonce_and_a_challenge(client,
         ("many audiences", "another program"),
         ("signature", "ignature"),
         ("algorithm", "algorithm"),
+        ("key type", "no published key"),
         ("old", "expired"),
         ("from the future", "not yet valid"),
     ],
@@ -130,6 +131,18 @@ def test_an_address_that_nobody_vouches_for_opens_no_account(client, corp, dora)
     corp.says(email_verified=False)
     assert "does not vouch for the address" in complaint(client, sign_in(client, corp))
     assert not SocialAccount.objects.exists()
+
+
+@pytest.mark.parametrize("email", ["", f"{'d' * 250}@example.com"])
+def test_an_address_that_is_none_or_too_long_opens_no_account(client, corp, settings, email):
+    settings.OIDC_CREATE_ACCOUNTS = True
+    corp.says(email=email)
+    assert "did not say an email address that we can use" in complaint(client, sign_in(client, corp))
+
+
+def test_what_vouches_for_one_address_does_not_vouch_for_another(client, corp, alice):
+    corp.says(lie="another address")
+    assert "does not vouch for the address alice@example.com" in complaint(client, sign_in(client, corp))
 
 
 def test_a_provider_can_be_trusted_with_its_addresses(client, corp, dora, settings):

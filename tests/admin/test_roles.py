@@ -508,6 +508,39 @@ def test_hidden_dependencies_are_not_shown_and_stay(leah, house, form_of):
     assert Dependency.objects.get() == hidden
 
 
+def test_a_circle_through_a_hidden_service_does_not_name_it(leah, house, form_of):
+    vault = a_service(house.private, name="Vault")
+    own, last = a_service(house.own, name="Shop"), a_service(house.own, name="Ledger")
+    factories.DependencyFactory(service=last, needs=vault)
+    factories.DependencyFactory(service=vault, needs=own)
+    page = url(Service, "change", own.pk)
+    number = int(form_of(page)["dependencies-TOTAL_FORMS"])
+    new = {"dependencies-TOTAL_FORMS": number + 1, f"dependencies-{number}-needs": last.pk}
+    answer = leah.post(page, form_of(page) | new).content.decode()
+    assert "circle" in answer and "(private)" in answer and "Vault" not in answer
+
+
+def test_sentences_on_a_page_name_nothing_hidden(leah, house):
+    """The coverage of a team, why an alert is held, and what became of a request."""
+    vault = a_service(house.private, name="Vault")
+    secret = factories.AlertFactory(service=vault, title="Vault is open")
+    check = a_check(house.own)
+    type(check).objects.update(problems=[{"text": "Nobody is on call for Vault."}])
+    held = factories.AlertFactory(
+        service=a_service(house.own),
+        integration=an_integration(house.private, name="Vault door"),
+        held_by="dependency:1",
+        held_why="Vault has the open incident #7 (critical), and Shop needs Vault.",
+    )
+    event = in_team(an_event(), house.own)
+    said = [{"alert_id": str(secret.pk), "outcome": "new_incident", "reasons": ["Service Vault: it is named."]}]
+    type(event).objects.filter(pk=event.pk).update(result=said, body=b'{"service": "Vault"}', error="Vault")
+    for row in (check, held, event):
+        answer = leah.get(url(type(row), "change", row.pk))
+        assert answer.status_code == 200
+        assert "Vault" not in answer.content.decode(), row
+
+
 def test_bulk_actions_reach_rows_of_others_never(leah, house):
     theirs = [a_service(house.other), a_service(house.private)]
     for action in ("delete_selected",):
@@ -564,6 +597,19 @@ def test_events_of_others_are_not_filled_into_the_test_of_the_routing(leah, hous
     assert "This event is not kept any more" in answer.content.decode()
     form = answer.context["form"]
     assert not form.fields["integration"].queryset.exists() and not form.fields["service"].queryset.exists()
+
+
+def test_a_rehearsal_tells_nothing_of_others(leah, house):
+    a_service(house.private, name="Vault", slug="vault")
+    ours = a_service(house.own, name="Shop", slug="shop")
+    door = factories.IntegrationFactory(service=ours)
+    vault = Service.objects.get(slug="vault")
+    factories.RuleFactory(name="To Vault", condition='title = "other"', service=vault)
+    for named, count in (("vault", 0), ("shop", 1)):
+        body = f'{{"title": "Slow", "service": "{named}"}}'
+        answer = leah.post(reverse("admin:alerts_rule_rehearse"), {"integration": door.pk, "body": body})
+        assert len(answer.context["found"].outcomes) == count
+        assert "Vault" not in answer.content.decode()
 
 
 # --- teams and their members --------------------------------------------------------------------------------------

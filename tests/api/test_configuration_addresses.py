@@ -2,7 +2,7 @@ import pytest
 
 from accounts.models import Role, Team, User
 from catalog.models import Service
-from tests.factories import IncidentFactory, ServiceFactory, TeamFactory, UserFactory
+from tests.factories import IncidentFactory, MembershipFactory, ServiceFactory, TeamFactory, UserFactory
 
 # --- services -------------------------------------------------------------------------------------------------
 
@@ -92,6 +92,21 @@ def test_naming_a_member_twice_is_400(api, bob):
     assert "Name each person once." in answer.data["detail"]
 
 
+def test_an_admin_of_a_team_describes_it_and_renames_it_not(team, client):
+    lead = UserFactory(role=Role.OBSERVER)
+    MembershipFactory(team=team, user=lead, role=Role.ADMIN)
+    client.force_login(lead)
+    for body, status in (
+        ({"description": "Sells things."}, 200),
+        ({"name": team.name, "description": "Sells more."}, 200),
+        ({"name": "Other"}, 403),
+        ({"slug": "other"}, 403),
+    ):
+        assert client.patch("/api/v1/teams/shop", body, "application/json").status_code == status, body
+    team.refresh_from_db()
+    assert (team.name, team.slug, team.description) == ("Shop", "shop", "Sells more.")
+
+
 def test_a_team_that_owns_services_stays(api, service):
     answer = api.delete("/api/v1/teams/shop")
     assert answer.status_code == 409
@@ -112,6 +127,7 @@ def test_me_is_the_caller_and_nothing_secret_is_shown(calls, bob):
         "role": "responder",
         "time_zone": "UTC",
         "is_active": True,
+        "is_machine": False,
     }
 
 

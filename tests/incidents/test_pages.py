@@ -50,6 +50,13 @@ def test_every_page_asks_who_you_are(client, db, path):
     assert client.get(path).headers["Location"] == f"/login?next={path}"
 
 
+def test_a_list_that_counts_nothing_listens_from_the_newest_entry_on(signed_in, service):
+    long_ago = timezone.now() - dt.timedelta(days=30)
+    over = factories.IncidentFactory(service=service, status="closed", triggered_at=long_ago)
+    entry = factories.TimelineEntryFactory(incident=over)
+    assert signed_in.get("/").context["latest"] == entry.pk
+
+
 def test_signing_in_with_the_address_in_any_case(client, db):
     factories.UserFactory(email="dora@example.com", password="long and winding")
     answer = client.post("/login", {"username": "Dora@Example.com", "password": "long and winding"})

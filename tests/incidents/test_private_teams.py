@@ -270,20 +270,19 @@ def test_a_role_in_a_team_counts_there_and_only_there(world, strangers, service)
 @pytest.mark.parametrize("whose", ["public", "incident"])
 def test_who_responds_in_a_team_answers_what_another_team_called_them_to(world, strangers, whose):
     ada, number = strangers["admin of another team"], getattr(world, whose).pk
-    factories.NotificationFactory(topic=f"incident:{number}", user=ada, contact_method__user=ada, kind=Kind.PAGE)
+    factories.NotificationFactory(topic=f"incident:{number}", user=ada, kind=Kind.PAGE)
     client = signed_in(ada)
     assert "note-text" in text_of(client.get(f"/incidents/{number}"))
     assert client.post(f"/incidents/{number}/do/acknowledge").status_code == 302
     assert Incident.objects.get(pk=number).acknowledged_by == ada
-    assert client.post(f"/api/v1/incidents/{number}/notes", {"text": "I look."}).status_code == 201
+    note = client.post(f"/api/v1/incidents/{number}/notes", {"text": "I look."}, "application/json")
+    assert note.status_code == 201
     assert answers.answer(number, "resolve", by=ada, via="sms", now=timezone.now()).is_done
 
 
 def test_an_observer_answers_nothing_also_when_called(world, strangers):
     olga = strangers["observer"]
-    factories.NotificationFactory(
-        topic=world.public.topic, user=olga, contact_method__user=olga, kind=Kind.PAGE
-    )
+    factories.NotificationFactory(topic=world.public.topic, user=olga, kind=Kind.PAGE)
     client = signed_in(olga)
     assert client.post(f"/incidents/{world.public.pk}/do/acknowledge").status_code == 403
     assert not answers.answer(world.public.pk, "acknowledge", by=olga, via="sms", now=timezone.now()).is_done

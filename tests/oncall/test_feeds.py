@@ -249,6 +249,14 @@ def test_a_revoked_feed_is_gone(client, alice, bob, charlie, now):
     assert "it was revoked" in response.text
 
 
+def test_an_admin_of_the_team_revokes_a_feed_of_the_team(team, bob, charlie, now):
+    row, _ = feeds.issue(bob, team=team)
+    factories.MembershipFactory(team=team, user=charlie, role=Role.ADMIN)
+    feeds.revoke(row.pk, by=charlie, now=now)
+    row.refresh_from_db()
+    assert row.revoked_at == now
+
+
 def test_revoking_what_is_not_there_says_so(alice, now):
     with pytest.raises(NotFound, match="does not exist"):
         feeds.revoke(4711, by=alice, now=now)

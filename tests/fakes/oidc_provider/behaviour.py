@@ -58,6 +58,11 @@ class Validator(OAuth2Validator):
                 {"alg": "HS256"},
                 jwk.JWK.from_password("guessed by somebody, and long enough for the algorithm"),
             )
+        elif lie == "key type":
+            header["alg"], key = "ES256", jwk.JWK.generate(kty="EC", crv="P-256")
+        elif lie == "another address":  # its user info goes on saying the first one, and vouches for that
+            claims = {name: claims[name] for name in claims.keys() - {"email_verified", "groups"}}
+            claims["email"] = "alice@example.com"
         else:
             claims |= {
                 "nonce": {"nonce": "of another sign-in"},
