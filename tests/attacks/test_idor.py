@@ -262,7 +262,7 @@ def test_the_api_changes_nothing_of_somebody_else(victim, thief, path, way):
 
 
 def test_a_feed_shows_no_more_than_its_owner_may_see(victim, thief):
-    """A calendar of a hidden team cannot be subscribed to by its name, and one made before it was hidden shows none."""
+    """A calendar of a hidden team cannot be had by its name, and one made before it was hidden shows nothing of it."""
     hidden = factories.TeamFactory(name="Hidden", slug="hidden")
     schedule = factories.ScheduleFactory(team=hidden, name="Hidden nights", people=[victim.person])
     _, secret = feeds.issue(thief, schedule=schedule)

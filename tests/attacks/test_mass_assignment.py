@@ -13,6 +13,7 @@ from alerts.models import Integration
 from core import limits
 from tests import factories
 from tests.accounts.conftest import link_in
+from tests.accounts.test_single_sign_on import corp, running, sign_in  # noqa: F401
 from tests.admin.conftest import Fields
 
 pytestmark = pytest.mark.django_db
@@ -121,6 +122,35 @@ def test_a_sign_in_with_fields_of_power_is_a_sign_in(client, db):
     client.post("/login", {**form, "username": "dora@example.com", "password": "long and winding"})
     assert client.session["_auth_user_id"] == str(person.pk)
     assert rights(person) == before
+
+
+def test_what_a_provider_claims_beside_groups_gives_nothing(client, corp, settings):  # noqa: F811
+    settings.OIDC_CREATE_ACCOUNTS = True
+    power = {name: value for name, value in POWER.items() if name not in ("email", "groups")}
+    corp.says(email="mallory@example.com", email_verified=True, groups=["admin", "admins", "root"], **power)
+    sign_in(client, corp)
+    person = User.objects.get(email="mallory@example.com")
+    assert client.session["_auth_user_id"] == str(person.pk)
+    found = rights(person)
+    assert (found["role"], found["is_staff"], found["is_superuser"], found["is_active"]) == (
+        "observer",
+        False,
+        False,
+        True,
+    )
+    assert (found["is_break_glass"], found["is_machine"], found["teams"], found["groups"]) == (
+        False,
+        False,
+        [],
+        (0, 0),
+    )
+
+
+def test_a_provider_signs_nobody_in_as_a_machine(client, corp):  # noqa: F811
+    factories.UserFactory(email="key-1@machine.invalid", is_machine=True, role=Role.ADMIN)
+    corp.says(email="key-1@machine.invalid", email_verified=True)
+    sign_in(client, corp)
+    assert "_auth_user_id" not in client.session
 
 
 # --- the API --------------------------------------------------------------------------------------------------

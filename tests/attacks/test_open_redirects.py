@@ -46,7 +46,7 @@ ELSEWHERE = [
 
 
 def leads_home(address):
-    """Whether a browser at this site stays at it: what it does with `\\` and control characters included (WHATWG URL)."""
+    """Whether a browser at this site stays at it, with what it does to `\\` and control characters (WHATWG URL)."""
     seen = "".join(sign for sign in address if sign not in "\t\n\r").strip("".join(map(chr, range(33))))
     seen = seen.replace("\\", "/")
     there = urlsplit(seen)

@@ -52,14 +52,14 @@ def walked(browser, paths):
         elif answer.status_code == 200 and is_page(answer):
             shown += 1
             if smuggled := planted.smuggled(text_of(answer)):
-                found[path] = smuggled[:4]
+                found[path.partition("?")[0]] = smuggled[:4]
     return found, shown
 
 
 @pytest.mark.parametrize("text", planted.TEXTS)
 def test_the_reader_of_these_tests_sees_an_attack_that_came_through(text):
-    raw = f'<title>{text}</title><a href="{text}">x</a><p title="{text}">{text}</p><textarea>{text}</textarea>{planted.RUN}'
-    assert planted.smuggled(raw)
+    raw = f'<title>{text}</title><a href="{text}">x</a><p title="{text}">{text}</p><textarea>{text}</textarea>'
+    assert planted.smuggled(raw + planted.RUN * ("{{" in text))
 
 
 def test_what_is_escaped_is_no_attack():
