@@ -28,7 +28,7 @@ from alerts.models import (
     Topic,
 )
 from catalog.models import Dependency, Service
-from core.models import Counter, IdempotencyKey, Pulse, WorkerBeat
+from core.models import Bucket, Counter, IdempotencyKey, Pulse, WorkerBeat
 from incidents.models import Incident, Subscription, TimelineEntry
 from notifications.models import (
     Alarm,
@@ -67,7 +67,7 @@ from tests import factories
 
 # Edited on the page of what they belong to.
 PARTS = {Membership, Layer, Participant, Restriction, Level, Target, Dependency}
-ELSEWHERE = {AuditEntry}  # the audit has a page of its own
+ELSEWHERE = {AuditEntry, Bucket}  # the audit has a page of its own; what is left of a limit is of no use to anybody
 OURS = {"core", "accounts", "notifications", "oncall", "catalog", "incidents", "alerts"}
 
 

@@ -82,7 +82,7 @@ def test_a_notification_is_shown_with_every_try(api, bob):
     AttemptFactory(notification=row, number=1, ok=False, error="The mail server was busy.")
     AttemptFactory(notification=row, number=2)
     answer = api.get(f"/api/v1/notifications/{row.uuid}").data
-    assert (answer["user"]["name"], answer["channel"], answer["address"]) == ("Bob", "email", "bob@example.com")
+    assert (answer["user"]["name"], answer["channel"], answer["address"]) == ("Bob", "email", "b•••@example.com")
     assert (answer["title"], answer["body"]) == ("P1 Checkout is down", "Nobody can pay.")
     assert [(one["number"], one["ok"], one["error"]) for one in answer["attempts"]] == [
         (1, False, "The mail server was busy."),
