@@ -18,7 +18,7 @@ SCHEMES = {"http", "https", "mailto", "tel"}
 # A page has one h1 and its sections an h2: what somebody writes stands below both.
 LOWER = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
 
-_parser = MarkdownIt("js-default", {"html": False, "linkify": False, "typographer": False, "breaks": True})
+_parser = MarkdownIt("js-default", {"html": False, "linkify": True, "typographer": False, "breaks": True})
 _parser.disable("image")
 
 

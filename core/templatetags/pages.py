@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.html import format_html
 
+from core import markdown as texts
 from core.zones import zone_of
 
 register = template.Library()
@@ -92,3 +93,9 @@ def span(seconds):
 @register.simple_tag
 def site_name():
     return settings.SITE_NAME
+
+
+@register.filter
+def markdown(text):
+    """What somebody wrote in Markdown, as HTML that is safe to show to others."""
+    return texts.render(text)

@@ -110,3 +110,10 @@ def test_names_are_shown_as_they_are(name):
 
 def test_a_text_that_is_too_long_to_read_is_shown_as_it_is():
     assert render("**x**" + " y" * LONGEST).startswith("<pre>**x**")
+
+
+def test_a_bare_address_becomes_a_link_and_a_script_does_not():
+    found = render("See https://wiki.example.com/disk, not javascript:alert(1)")
+    assert found.count("<a ") == 1
+    assert 'href="https://wiki.example.com/disk"' in found
+    assert "nofollow" in found

@@ -12,7 +12,7 @@ from django.views.defaults import server_error
 
 from accounts.models import Role
 from core.templatetags import pages
-from incidents import lifecycle
+from incidents import lifecycle, timeline
 from incidents.models import Incident
 from notifications import alarms
 from tests import factories
@@ -363,3 +363,13 @@ def test_a_time_is_relative_with_the_absolute_one_in_the_readers_zone(now):
 )
 def test_what_is_due_is_soon_or_now_or_late(now, seconds, text):
     assert pages.relative("in", now + dt.timedelta(seconds=seconds), now) == text
+
+
+def test_a_note_is_markdown_and_what_the_system_says_is_not(incident, bob, now):
+    lifecycle.add_note(incident.pk, text="The **disk** is full <b>now</b>, see `df`.", by=bob, now=now)
+    timeline.record(incident, "changed", "Title **kept**.", at=now, via="web")
+    client = Client()
+    client.force_login(bob)
+    page = client.get(f"/incidents/{incident.pk}").content.decode()
+    assert "The <strong>disk</strong> is full &lt;b&gt;now&lt;/b&gt;, see <code>df</code>." in page
+    assert "Title **kept**." in page
