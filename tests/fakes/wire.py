@@ -17,6 +17,7 @@ class Wire:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self._pairs = []
+        self._is_open = True
         self._is_cut = self._loses_the_word = self._then_cut = False
         self.lost = threading.Event()  # the word of a commit
         self._free = threading.Event()
@@ -48,21 +49,31 @@ class Wire:
         self.lost.clear()
 
     def close(self):
+        self._is_open = False
         self._listening.close()
         self.cut()
         self._free.set()
 
     def _accept(self):
-        with contextlib.suppress(OSError):  # until it is closed
-            while True:
+        while self._is_open:
+            # A caller who hung up meanwhile, or a server with its hands full, is no reason to stop listening: whoever
+            # comes next would wait for ever.
+            with contextlib.suppress(OSError):
                 client, _ = self._listening.accept()
-                if self._is_cut:
-                    client.close()
-                    continue
-                pair = client, self._connect()
-                self._pairs.append(pair)
-                for source, target in (pair, pair[::-1]):
-                    threading.Thread(target=self._pass, args=(source, target, pair), daemon=True).start()
+                self._begin(client)
+
+    def _begin(self, client):
+        if self._is_cut:
+            client.close()
+            return
+        try:
+            pair = client, self._connect()
+        except OSError:
+            client.close()
+            raise
+        self._pairs.append(pair)
+        for source, target in (pair, pair[::-1]):
+            threading.Thread(target=self._pass, args=(source, target, pair), daemon=True).start()
 
     def _pass(self, source, target, pair):
         with contextlib.suppress(OSError):
