@@ -201,7 +201,11 @@ ROWS = {
     "GET team-list": ("list", "teams"),
     "POST team-list": ({name: "-xxxxy" for name in asking.TEAMS}, "teams", {"name": "New"}),
     "GET team-detail": ("read", "teams/{team.slug}"),
-    "PUT team-detail": ("configure", "teams/{team.slug}", {"name": "New"}),
+    "PUT team-detail": (
+        "configure",
+        "teams/{team.slug}",
+        lambda one: {"name": one.team.name, "description": "New"},
+    ),
     "PATCH team-detail": ("configure", "teams/{team.slug}", {"description": "New"}),
     "DELETE team-detail": (
         {"own": "-xxxxy", "other": "-xxxxy", "private": "-xxx0y"},
