@@ -1,5 +1,6 @@
 """Push in a real browser: the button of the settings page, and the service worker behind it."""
 
+import contextlib
 import json
 
 import pytest
@@ -72,6 +73,15 @@ def shown(page):
     )
 
 
+def push_until_shown(page, data):
+    """Push, once more when nothing comes of it: a busy browser drops what arrives while it starts the worker."""
+    for _ in range(3):
+        push_to(page, data)
+        with contextlib.suppress(AssertionError):
+            return wait_until(lambda: shown(page), 15, "a notification is shown")
+    raise AssertionError("Three pushes came, and the browser showed none of them.")
+
+
 def bytes_of(row):
     job = Job(
         pk=row.pk,
@@ -95,8 +105,7 @@ def bytes_of(row):
 
 
 def test_a_page_is_shown_and_the_browser_says_so(page, row):
-    push_to(page, bytes_of(row))
-    wait_until(lambda: shown(page), 30, "a notification is shown")
+    push_until_shown(page, bytes_of(row))
     (got,) = shown(page)
     assert got["title"].endswith("Checkout is down")
     assert got["tag"] == row.topic.replace(":", "-")
@@ -107,8 +116,7 @@ def test_a_page_is_shown_and_the_browser_says_so(page, row):
 
 
 def test_the_button_of_a_notification_acknowledges_and_says_what_came_of_it(page, row, alice):
-    push_to(page, bytes_of(row))
-    wait_until(lambda: shown(page), 30, "a notification is shown")
+    push_until_shown(page, bytes_of(row))
     (data,) = [one["data"] for one in shown(page)]
     (worker,) = page.context.service_workers
     worker.evaluate("(data) => answer(data, data.actions[0])", data)
@@ -123,8 +131,7 @@ def test_the_button_of_a_notification_acknowledges_and_says_what_came_of_it(page
 
 
 def test_a_push_that_cannot_be_read_still_shows_something(page):
-    push_to(page, "not JSON")
-    wait_until(lambda: shown(page), 30, "a notification is shown")
+    push_until_shown(page, "not JSON")
     assert "could not be read" in shown(page)[0]["title"]
 
 
