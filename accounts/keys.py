@@ -5,7 +5,6 @@ token acts as its person. No key gives more than whoever made it has: see `check
 """
 
 import datetime as dt
-import hashlib
 import hmac
 import re
 import secrets
@@ -17,6 +16,7 @@ from accounts.models import ApiKey, User, new_prefix
 from accounts.permissions import may
 from accounts.roles import RANKS, Access, within
 from core.errors import DomainError, NotAllowed
+from core.secrets import digest
 
 HOUR, DAY, WEEK = dt.timedelta(hours=1), dt.timedelta(days=1), dt.timedelta(days=7)
 # How long the old text may go on working, in the order in which it is offered; nothing: it stops at once.
@@ -30,11 +30,6 @@ _NOBODYS_HASH = "0" * 64
 
 
 # --- finding ------------------------------------------------------------------------------------------------------
-def hash_key(text):
-    """A key has 256 random bits, so a fast hash is right; a slow one would only slow every request."""
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-
-
 def prefix_of(text):
     """The lookup part of a key's text, or "" when it has not the form of a key."""
     found = _KEY.fullmatch(text)
@@ -43,7 +38,7 @@ def prefix_of(text):
 
 def opens(text, secret_hash, old_secret_hash):
     """Whether the text is one of these secrets. Says nothing by the time it takes; "" is no secret."""
-    hashed = hash_key(text)
+    hashed = digest(text)
     is_new = hmac.compare_digest(hashed, secret_hash or _NOBODYS_HASH)
     is_old = hmac.compare_digest(hashed, old_secret_hash or _NOBODYS_HASH)
     return is_new or is_old
@@ -89,7 +84,7 @@ def issue_key(user, *, name, scopes=("*:write",), team=None, expires_at=None, is
         team=team,
         is_personal=is_personal,
         prefix=prefix,
-        secret_hash=hash_key(text),
+        secret_hash=digest(text),
         expires_at=expires_at,
     )
     return row, text
@@ -181,7 +176,7 @@ def rotate(pk, *, by, now, overlap, through=None):
     text = new_text(key.prefix)
     old = (key.secret_hash, now + overlap) if overlap else ("", None)
     key.old_secret_hash, key.old_secret_until = old
-    key.secret_hash = hash_key(text)
+    key.secret_hash = digest(text)
     key.save(update_fields=["secret_hash", "old_secret_hash", "old_secret_until"])
     return key, text
 

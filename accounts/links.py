@@ -4,7 +4,6 @@ A token has 256 random bits and only its SHA-256 is kept. Looking at a link chan
 every link; what it allows is done by POST, and ends it in the same transaction.
 """
 
-import hashlib
 import secrets
 
 from django.conf import settings
@@ -12,6 +11,7 @@ from django.urls import reverse
 
 from accounts.models import AccountMail
 from core.errors import Gone, NotFound
+from core.secrets import digest
 
 End = AccountMail.LinkEnd
 AGAIN = {
@@ -29,7 +29,7 @@ def add(row, view, *, lifetime, now):
     """Give the mail a link to the page named `view`, and end older ones. Returns its address; the row is not saved."""
     end_all(row.user, row.kind, End.REPLACED, now=now, besides=row)
     token = secrets.token_urlsafe(32)
-    row.link_hash, row.link_expires_at = _hash(token), now + lifetime
+    row.link_hash, row.link_expires_at = digest(token), now + lifetime
     row.link_end, row.link_ended_at = "", None
     return f"{settings.PUBLIC_URL}{reverse(view, args=[token])}"
 
@@ -41,7 +41,7 @@ def open_links(kind):
 
 def find(kind, token, *, now, lock=False):
     """The mail of the link. Raises NotFound or Gone with a sentence that says what to do."""
-    rows = AccountMail.objects.filter(kind=kind, link_hash=_hash(token)).select_related("user", "by")
+    rows = AccountMail.objects.filter(kind=kind, link_hash=digest(token)).select_related("user", "by")
     row = (rows.select_for_update(of=("self",)) if lock else rows).first()
     if row is None:
         raise NotFound(f"This link is not complete, or not one of ours. {AGAIN[kind]}")
@@ -63,7 +63,3 @@ def end_all(user, kind, why, *, now, besides=None):
     """End every open link of this kind to a person. Returns how many there were."""
     rows = open_links(kind).filter(user=user).exclude(pk=besides and besides.pk)
     return rows.update(link_end=why, link_ended_at=now, due_at=None, body="")
-
-
-def _hash(token):
-    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()

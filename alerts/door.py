@@ -25,7 +25,7 @@ from accounts.scopes import allows, missing
 from alerts.batch import PENDING, Collector, Replayed, Row, Unavailable, Unstorable
 from alerts.deciding import Decider, Watcher
 from alerts.event import clean_line, clean_text, with_key
-from alerts.keys import Keyring, Target, digest
+from alerts.keys import Keyring, Target
 from alerts.line import UNREACHABLE, Line
 from alerts.models import InboundEvent, Integration, dialects, sources
 from alerts.pacing import Paces
@@ -34,6 +34,7 @@ from alerts.sources.base import BadEvent, Source, read_json
 from alerts.sources.generic import Generic
 from core import limits
 from core.headers import plain
+from core.secrets import digest
 
 logger = logging.getLogger(__name__)
 

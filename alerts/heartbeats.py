@@ -22,6 +22,7 @@ from alerts.models import Alert, Heartbeat, InboundEvent, Integration, Presence
 from alerts.sources.heartbeat import HeartbeatSource
 from catalog.models import Service
 from core import due
+from core.secrets import digest
 from notifications import alarms
 
 SWEPT = 200
@@ -82,7 +83,7 @@ SELECT name, was_missed_at IS NOT NULL, is_enabled FROM pinged ORDER BY id
 
 async def ping_by_key(door, key, via, *, now):
     """A Ping of the heartbeat with this key, or None for an unknown one."""
-    pings = await _ping(door, "key_hash = %(digest)s", {"digest": keys.digest(key)}, via, now)
+    pings = await _ping(door, "key_hash = %(digest)s", {"digest": digest(key)}, via, now)
     return pings[0] if pings else None
 
 
@@ -110,7 +111,7 @@ async def ping_of_integration(door, target, via, *, now):
 
 async def is_key(door, key):
     """Whether a heartbeat has this key."""
-    return bool(await door.fetch(f"SELECT 1 FROM {_TABLE} WHERE key_hash = %s", [keys.digest(key)]))
+    return bool(await door.fetch(f"SELECT 1 FROM {_TABLE} WHERE key_hash = %s", [digest(key)]))
 
 
 async def _ping(door, which, params, via, now):

@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 import datetime as dt
-import hashlib
 import re
 import time
 
@@ -16,7 +15,7 @@ from accounts.roles import ADMIN, EVERYTHING, Access
 from alerts.models import Integration, new_key
 from catalog.models import Service
 from core.errors import DomainError
-from core.secrets import UNREADABLE, decrypt
+from core.secrets import UNREADABLE, decrypt, digest
 from incidents.models import Severity
 
 # A revoked key may still work for this long; one that was just made, or enabled again, waits at most for the second.
@@ -79,11 +78,6 @@ class Caller:
         # An admin made it to send alerts, as they make an integration: no role has to say so again. With `*`, or as a
         # token that somebody made for themselves, it may what its person may, and no more.
         return not self.is_personal and "alerts:write" in self.scopes
-
-
-def digest(text):
-    """SHA-256 of a key, as it is stored."""
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def _signing_secret(stored):

@@ -58,6 +58,11 @@ def _decrypt(stored, texts):
         return UNREADABLE
 
 
+def digest(text):
+    """SHA-256 of a secret that we made, as it is stored: with its random bits a slow hash would only slow requests."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
 def fingerprint(text):
     """What a FingerprintField stores for the text: a keyed hash, so that nobody can try addresses against it."""
     return _fingerprint(text, keys()[0]) if text else ""

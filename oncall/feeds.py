@@ -19,6 +19,7 @@ from django.urls import reverse
 from accounts.models import User
 from accounts.permissions import may, may_somewhere
 from core.errors import NotAllowed, NotFound
+from core.secrets import digest
 from oncall import ical, lookup, rotation, shifts
 from oncall.models import CalendarFeed, FixedShift, Override, Schedule
 
@@ -44,7 +45,9 @@ def issue(owner, *, person=None, schedule=None, team=None, name=""):
     if not may_somewhere(owner, "read"):
         raise NotAllowed("This account is deactivated, so it cannot have a calendar feed. Activate it first.")
     secret = secrets.token_urlsafe(32)
-    feed = CalendarFeed(owner=owner, person=person, schedule=schedule, team=team, name=name, secret_hash=_hash(secret))
+    feed = CalendarFeed(
+        owner=owner, person=person, schedule=schedule, team=team, name=name, secret_hash=digest(secret)
+    )
     feed.full_clean()
     feed.save()
     return feed, secret
@@ -71,15 +74,10 @@ def find(secret):
         return None
     feed = (
         CalendarFeed.objects.select_related("owner", "person", "schedule", "team")
-        .filter(secret_hash=_hash(secret), revoked_at=None)
+        .filter(secret_hash=digest(secret), revoked_at=None)
         .first()
     )
     return feed if feed and may(feed.owner, "read", feed) else None
-
-
-def _hash(secret):
-    """256 random bits need no slow hash, and a look-up by hash tells nothing by its time."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 # --- the calendar ---------------------------------------------------------------------------------------------

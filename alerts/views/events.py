@@ -5,10 +5,10 @@ import uuid
 
 from accounts.permissions import visible
 from alerts import retries
-from alerts.keys import digest
 from alerts.models import Alert, Heartbeat, Integration, sources
 from alerts.visibility import reasons_hushed
 from catalog.models import Service
+from core.secrets import digest
 
 SHOWN_BODY = 4000
 SHOWN_DECISIONS = 20

@@ -7,8 +7,8 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from alerts.keys import digest
 from alerts.models import Integration, source_choices
+from core.secrets import digest
 from tests import factories
 
 

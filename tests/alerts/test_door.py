@@ -30,6 +30,7 @@ from alerts.door import Door
 from alerts.line import Line
 from alerts.models import Alert, InboundEvent, Integration, SeenSignature
 from core import secrets
+from core.secrets import digest
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -782,7 +783,7 @@ def test_both_texts_of_a_rotated_key_send_until_the_older_one_ends(server, servi
     assert (status(old), status(new)) == (202, 202)
     late, ended = api_keys.rotate(key.pk, by=alice, now=now, overlap=None)
     ApiKey.objects.filter(pk=key.pk).update(
-        old_secret_hash=api_keys.hash_key(old), old_secret_until=now - dt.timedelta(seconds=1)
+        old_secret_hash=digest(old), old_secret_until=now - dt.timedelta(seconds=1)
     )
     server.door._current.keys.forget()
     assert (status(old), status(new), status(ended)) == (401, 401, 202)

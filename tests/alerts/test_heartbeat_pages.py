@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from accounts.models import Role
 from alerts import heartbeats, ingest
-from alerts.keys import digest
 from alerts.models import Alert, Heartbeat, Presence
+from core.secrets import digest
 from tests import factories
 
 LIST = "/heartbeats"
