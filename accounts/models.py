@@ -78,6 +78,16 @@ class User(AbstractBaseUser, PermissionsMixin):
         "the role there counts.",
     )
     time_zone = models.CharField(max_length=64, default="UTC", help_text="An IANA name, for example Europe/Berlin.")
+    theme = models.CharField(
+        max_length=10,
+        choices=[("system", "As the device"), ("light", "Light"), ("dark", "Dark")],
+        default="system",
+        db_default="system",
+        help_text="How the pages look.",
+    )
+    guide_hidden_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the guide of the first steps was put away."
+    )
     is_active = models.BooleanField("active", default=True, help_text="An inactive person is never paged.")
     # Written beside the role for Django's sake. It opens nothing: the role says who may do what.
     is_staff = models.BooleanField("may use the admin", default=False)
@@ -92,7 +102,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     erased_at = models.DateTimeField(null=True, blank=True, editable=False)
     date_joined = models.DateTimeField(default=timezone.now)
 
-    audit_ignores = ("last_login", "date_joined")
+    audit_ignores = ("last_login", "date_joined", "guide_hidden_at")
     objects = UserManager()
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"

@@ -226,6 +226,10 @@ class Alert(models.Model):
     )
     service = models.ForeignKey(Service, on_delete=models.PROTECT, related_name="alerts")
     incident = models.ForeignKey(Incident, on_delete=models.PROTECT, null=True, blank=True, related_name="alerts")
+    # Of which merged incident it came along; it goes back there when that is taken out again.
+    merged_from = models.ForeignKey(
+        Incident, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
     severity = models.CharField(max_length=10, choices=Severity.choices)
     title = models.CharField(max_length=1024)
     description = models.TextField(blank=True)
@@ -268,6 +272,7 @@ class Alert(models.Model):
             models.Index(fields=["recheck_at"], name="alert_recheck_due", condition=Q(recheck_at__isnull=False)),
             models.Index(fields=["resolve_at"], name="alert_resolve_due", condition=Q(resolve_at__isnull=False)),
             models.Index(fields=["held_by"], name="alert_held_by", condition=Q(resolved_at=None) & ~Q(held_by="")),
+            models.Index(fields=["merged_from"], name="alert_merged_from", condition=Q(merged_from__isnull=False)),
             GinIndex(fields=["inhibits"], name="alert_inhibits", condition=Q(resolved_at=None) & ~Q(inhibits=[])),
         ]
 

@@ -113,3 +113,36 @@ class Dependency(models.Model):
 
     def __str__(self):
         return f"{self.service} needs {self.needs}"
+
+
+class Link(models.Model):
+    """Where people look when a service is in trouble: its runbook, dashboard, code or chat."""
+
+    class Kind(models.TextChoices):
+        RUNBOOK = "runbook", "Runbook"
+        DASHBOARD = "dashboard", "Dashboard"
+        REPOSITORY = "repository", "Repository"
+        CHAT = "chat", "Chat"
+        OTHER = "other", "Other"
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="links")
+    kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.RUNBOOK)
+    label = models.CharField(max_length=100, help_text="What it is, for example “When checkout is slow”.")
+    url = models.URLField("address", max_length=500, help_text="Begins with https:// or http://.")
+
+    team_paths = ("service__team",)
+    audit_parent = "service"
+    objects = audited.Rows.as_manager()
+
+    class Meta:
+        ordering = ["service", "kind", "label", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["service", "url"],
+                name="one_link_per_service_and_address",
+                violation_error_message="The service has a link to this address already.",
+            )
+        ]
+
+    def __str__(self):
+        return self.label

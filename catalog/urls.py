@@ -1,8 +1,9 @@
 from django.urls import path
 
-from catalog import views
+from catalog.views import oncall, services
 
 urlpatterns = [
-    path("oncall", views.oncall, name="oncall"),
-    path("oncall/availability", views.availability, name="availability"),
+    path("oncall", oncall.oncall, name="oncall"),
+    path("oncall/availability", oncall.availability, name="availability"),
+    path("services", services.services, name="services"),
 ]

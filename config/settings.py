@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.templatetags.static import static
 
 from core import embedded, hosts
 
@@ -94,6 +95,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.gzip.GZipMiddleware",  # against guessing secrets by length: a prefix of random length
     "csp.middleware.CSPMiddleware",
     "core.headers.Headers",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -400,7 +402,16 @@ USE_TZ = True
 USE_I18N = False
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "core.packages.Finder",
+]
 STATIC_ROOT = WATCHBILL_HOME / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "core.static.Storage"},
+}
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 # Each place of a rotation is two fields, and the page of a schedule has all its layers.
@@ -457,6 +468,23 @@ UNFOLD = {
     "SITE_TITLE": SITE_NAME,
     "SITE_HEADER": SITE_NAME,
     "SITE_URL": "/",
+    "SITE_ICON": lambda request: static("favicon.svg"),
+    # The blue of the other pages (static/css/watchbill.css): one product.
+    "COLORS": {
+        "primary": {
+            "50": "#f2f6ff",
+            "100": "#eaf0ff",
+            "200": "#d3defd",
+            "300": "#bccffb",
+            "400": "#8ab0ff",
+            "500": "#3f74f5",
+            "600": "#2358e6",
+            "700": "#1d4fd7",
+            "800": "#1b46bd",
+            "900": "#16233f",
+            "950": "#0e1729",
+        }
+    },
     "SIDEBAR": {"show_search": True, "navigation": "config.admin_menu.navigation"},
     "DASHBOARD_CALLBACK": "config.admin_menu.dashboard",
 }

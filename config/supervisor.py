@@ -33,7 +33,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from config import checks, demo
-from core import counters, embedded, hosts
+from core import counters, embedded, hosts, static
 from core.models import WorkerBeat
 from notifications import providers
 
@@ -345,7 +345,7 @@ class Supervisor:
                 check_fakes(self.fakes_port)
             self.log = Log(self.home / "log" / "watchbill.log")
             (self.home / "run").mkdir(mode=0o700, exist_ok=True)
-            Path(settings.STATIC_ROOT).mkdir(exist_ok=True)  # else whitenoise warns at each start
+            self._collect()
             if leftovers:
                 self.say(f"Killed {len(leftovers)} processes that an earlier start left behind.")
             self._catch_signals()
@@ -407,6 +407,13 @@ class Supervisor:
             self.say(f"Not set up, so not offered: {', '.join(missing)}. Add accounts in the admin, under Providers.")
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
+
+    def _collect(self):
+        Path(settings.STATIC_ROOT).mkdir(exist_ok=True)  # else whitenoise warns at each start
+        try:
+            static.collect()
+        except (OSError, ValueError) as error:  # people are paged all the same, and the pages can be read
+            self.say(f"Style sheets and scripts could not be collected: {error}")
 
     def _start_database(self):
         try:

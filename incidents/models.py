@@ -2,9 +2,11 @@
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
 from django.db import models
-from django.db.models import Exists, OuterRef, Q, Value
-from django.db.models.functions import Cast, Concat
+from django.db.models import Exists, F, OuterRef, Q, Value
+from django.db.models.functions import Cast, Concat, Left
 from django.utils import timezone
 
 from accounts import audited
@@ -32,7 +34,12 @@ class Priority(models.TextChoices):
 
 
 def all_events():
-    return ["triggered", "acknowledged", "escalated", "reassigned", "changed", "resolved"]
+    return ["triggered", "acknowledged", "escalated", "reassigned", "changed", "resolved", "update"]
+
+
+# The words of an incident that people look for. “simple” keeps them as they are: names of hosts and errors have no
+# stem. The index is of this expression, so a search has to use the same.
+WORDS = SearchVector("title", "impact", "resolution_note", Left("description", 4000), config="simple")
 
 
 class IncidentQuerySet(models.QuerySet):
@@ -67,6 +74,15 @@ class Incident(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="assigned_incidents"
     )
     resolution_note = models.TextField(blank=True)
+    impact = models.CharField(
+        max_length=300, blank=True, default="", db_default="", help_text="What users notice, in one sentence."
+    )
+    # Merged: its work goes on in the other one. Where it stood is kept, so that it can be taken out again.
+    merged_into = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="merged")
+    merged_at = models.DateTimeField(null=True, blank=True)
+    status_before_merge = models.CharField(
+        max_length=20, choices=states.CHOICES, blank=True, default="", db_default=""
+    )
 
     # The escalation. The policy is a copy: editing it later changes nothing here. See incidents/escalation.py.
     policy = models.JSONField(default=dict, help_text="The escalation policy as it was when the incident triggered.")
@@ -103,6 +119,7 @@ class Incident(models.Model):
                 condition=Q(status__in=states.OPEN),
             ),
             models.Index(fields=["triggered_at"], name="incident_by_time"),
+            GinIndex(WORDS, name="incident_by_words"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -112,6 +129,15 @@ class Incident(models.Model):
             models.CheckConstraint(
                 condition=Q(resolved_at__isnull=False) | ~Q(status__in=[states.RESOLVED, states.CLOSED]),
                 name="resolved_incident_has_a_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(merged_into__isnull=True)
+                | Q(status__in=[states.RESOLVED, states.CLOSED], merged_at__isnull=False) & ~Q(status_before_merge=""),
+                name="merged_incident_is_over",
+            ),
+            models.CheckConstraint(
+                condition=Q(merged_into__isnull=True) | ~Q(merged_into=F("pk")),
+                name="no_incident_is_merged_into_itself",
             ),
         ]
 
@@ -178,6 +204,7 @@ class Subscription(models.Model):
         CHANGED = "changed", "Title, priority or status changed"
         NOTE = "note", "Note added"
         RESOLVED = "resolved", "Resolved"
+        UPDATE = "update", "Update for stakeholders"
 
     destination = models.ForeignKey(Destination, on_delete=models.CASCADE, related_name="subscriptions")
     team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="subscriptions")
@@ -222,3 +249,115 @@ class Subscription(models.Model):
 
     def __str__(self):
         return f"{self.destination}: {self.team or self.service} from {self.minimum_severity}"
+
+
+class Responder(models.Model):
+    """Somebody who works on an incident besides its assignee, and as what."""
+
+    class Role(models.TextChoices):
+        COMMANDER = "commander", "Commander"
+        RESPONDER = "responder", "Responder"
+        SCRIBE = "scribe", "Scribe"
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="responders")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="responding")
+    role = models.CharField(max_length=20, choices=Role.choices, default=Role.RESPONDER)
+    added_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    added_at = models.DateTimeField()
+    joined_at = models.DateTimeField(null=True, blank=True, help_text="When they said that they are on it.")
+    declined_at = models.DateTimeField(null=True, blank=True)
+
+    team_paths = ("incident__team",)
+
+    class Meta:
+        ordering = ["incident", "added_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["incident", "user"], name="one_role_per_responder"),
+            models.UniqueConstraint(
+                fields=["incident"], condition=Q(role="commander"), name="one_commander_per_incident"
+            ),
+            models.CheckConstraint(
+                condition=Q(joined_at__isnull=True) | Q(declined_at__isnull=True), name="responder_joined_or_declined"
+            ),
+        ]
+
+    def __str__(self):
+        return f"#{self.incident_id} {self.user}: {self.get_role_display()}"
+
+
+class Task(models.Model):
+    """Something to do about an incident."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="tasks")
+    text = models.CharField(max_length=500)
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField()
+    done_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    team_paths = ("incident__team",)
+
+    class Meta:
+        ordering = ["incident", "created_at", "id"]
+
+    def __str__(self):
+        return self.text
+
+
+class Follower(models.Model):
+    """A person who is told of the updates for stakeholders of one incident, and of its end."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="followers")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="following")
+    since = models.DateTimeField()
+
+    team_paths = ("incident__team",)
+
+    class Meta:
+        ordering = ["incident", "since", "id"]
+        constraints = [models.UniqueConstraint(fields=["incident", "user"], name="one_follower_per_person")]
+
+    def __str__(self):
+        return f"#{self.incident_id} {self.user}"
+
+
+class SavedView(models.Model):
+    """Filters of the list of incidents under a name: a person's own, or their team's."""
+
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=1000, blank=True, help_text="The filters, as they stand in the address.")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
+    team = models.ForeignKey(
+        Team,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="saved_views",
+        help_text="The team that sees it too. Empty: its owner only.",
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+
+    team_paths = ("team",)
+    objects = audited.Rows.as_manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "name"],
+                name="one_saved_view_per_name",
+                violation_error_message="You have a view of this name already. Choose another, or delete that one.",
+            )
+        ]
+
+    def __str__(self):
+        return self.name

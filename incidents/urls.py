@@ -1,14 +1,15 @@
 from django.urls import path
 
-from incidents import views
 from incidents.replies import slack, telegram, twilio
 from incidents.replies.links import link
+from incidents.views import dashboard, incident, listing, opening
 
 urlpatterns = [
-    path("", views.dashboard, name="dashboard"),
-    path("incidents/new", views.new, name="incident-new"),
-    path("incidents/<int:number>", views.incident, name="incident"),
-    path("incidents/<int:number>/do/<slug:verb>", views.act, name="incident-act"),
+    path("", dashboard.dashboard, name="dashboard"),
+    path("incidents", listing.incidents, name="incidents"),
+    path("incidents/new", opening.new, name="incident-new"),
+    path("incidents/<int:number>", incident.incident, name="incident"),
+    path("incidents/<int:number>/do/<slug:verb>", incident.act, name="incident-act"),
     path("l/<str:token>", link, name="link"),
     path("slack/interactive", slack.interactive, name="slack-interactive"),
     path("slack/commands", slack.commands, name="slack-commands"),

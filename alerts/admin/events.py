@@ -133,6 +133,7 @@ class AlertAdmin(ReadOnlyAdmin):
 
 class AlertInline(ReadOnlyInline):
     model = Alert
+    fk_name = "incident"
     fields = ("open", "severity", "source", "dedup_key", "occurrences", "first_at", "resolved_at")
 
     @admin.display(description="title")

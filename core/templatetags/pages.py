@@ -1,13 +1,17 @@
 """Words that every page needs: times and spans. `static/js/times.js` says the same words and keeps them fresh."""
 
 import datetime as dt
+import functools
+import re
 
 from django import template
 from django.conf import settings
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.safestring import mark_safe
 
 from core import markdown as texts
+from core.packages import FOLDER
 from core.zones import zone_of
 
 register = template.Library()
@@ -99,3 +103,27 @@ def site_name():
 def markdown(text):
     """What somebody wrote in Markdown, as HTML that is safe to show to others."""
     return texts.render(text)
+
+
+@register.simple_tag
+def icon(name):
+    """A drawing of the icon package, as part of the page; nothing when the package could not be fetched.
+
+    It says nothing by itself: a word stands beside it, or in the label of the button that it fills.
+    """
+    return _drawing(name)
+
+
+@functools.lru_cache(maxsize=300)
+def _drawing(name):
+    if not re.fullmatch(r"[a-z0-9-]+", name):
+        return ""
+    try:
+        text = (FOLDER / "heroicons" / "24" / "outline" / f"{name}.svg").read_text()
+    except OSError:
+        return ""
+    paths = "".join(re.findall(r"<path[^>]*/>", text))
+    return mark_safe(
+        '<svg class="icon" viewBox="0 0 24 24" width="20" height="20" fill="none" stroke="currentColor" '
+        f'stroke-width="1.75" aria-hidden="true">{paths}</svg>'
+    )

@@ -24,8 +24,8 @@ from slack_sdk.errors import SlackApiError
 
 from accounts.models import Team
 from accounts.permissions import may, may_somewhere, visible, where_may
+from catalog.board import Board
 from catalog.models import Service
-from catalog.views import Board
 from core import http
 from core.errors import DomainError, SendError
 from incidents import lifecycle, messages, states

@@ -1,7 +1,7 @@
-// Keeps an open page true. The socket says which incidents changed; the page then fetches the fragments that it shows.
+// Keeps an open page true. The socket says which incidents changed; the page then fetches the fragments that it shows,
+// and panels that wait for it (hx-trigger="load, news from:body") fetch themselves.
 // Without this script everything works by forms and reloads.
-import { morph } from "./morph.js";
-import "./times.js";
+import { names, refresh as fetchFragments } from "./fragments.js";
 
 const page = document.body.dataset;
 const SILENT_MS = 60_000; // the server says something at least every 25 s
@@ -51,6 +51,7 @@ function changed({ incidents, kinds = [] }) {
   const mine = Number(document.querySelector("[data-incident]")?.dataset.incident);
   if (mine && !incidents.includes(mine)) return;
   refresh();
+  document.body.dispatchEvent(new CustomEvent("news", { detail: { incidents, kinds } }));
   const what = incidents.length === 1 ? `Incident ${incidents[0]}` : `${incidents.length} incidents`;
   const how = kinds.map((kind) => kind.replaceAll("_", " ")).join(", ");
   document.getElementById("announcer").textContent = `${what}: ${how || "changed"}.`;
@@ -59,59 +60,18 @@ function changed({ incidents, kinds = [] }) {
 // One fetch at a time; what changes meanwhile is fetched once more afterwards.
 async function refresh() {
   again = true;
-  if (running) return;
+  if (running || !names().length) return;
   running = true;
   while (again) {
     again = false;
     try {
-      await Promise.all([fragments(), ...[...document.querySelectorAll("[data-src]")].map(panel)]);
+      await fetchFragments();
     } catch {
       await new Promise((done) => setTimeout(done, 2000));
       again = true;
     }
   }
   running = false;
-}
-
-async function load(url, names) {
-  const answer = await fetch(url, { headers: { "X-Fragment": names }, cache: "no-store", credentials: "same-origin" });
-  if (answer.redirected || answer.status === 404) location.reload(); // signed out, or it is hidden from us now
-  if (!answer.ok) throw new Error(answer.status);
-  return new DOMParser().parseFromString(await answer.text(), "text/html").body;
-}
-
-async function fragments() {
-  const names = [...document.querySelectorAll("[data-fragment]")].map((element) => element.dataset.fragment);
-  if (!names.length) return;
-  const body = await load(location.href, names.join(","));
-  for (const fresh of [...body.children]) {
-    const old = document.querySelector(`[data-fragment="${fresh.dataset.fragment}"]`);
-    if (fresh.dataset.title) document.title = fresh.dataset.title;
-    if (old) morph(old, fresh);
-  }
-}
-
-async function panel(place) {
-  const body = await load(place.dataset.src, "panel");
-  const fresh = place.cloneNode(false);
-  fresh.append(...body.childNodes);
-  morph(place, fresh);
-}
-
-document.querySelectorAll("[data-src]").forEach((place) => panel(place).catch(() => {}));
-document.querySelectorAll("form[data-autosubmit]").forEach((form) =>
-  form.addEventListener("change", (event) => event.target.matches("select") && form.requestSubmit()),
-);
-// A menu of a verb closes with Escape and with a click elsewhere.
-document.addEventListener("keydown", (event) => event.key === "Escape" && close());
-document.addEventListener("click", (event) => close(event.target.closest(".verb")));
-function close(except) {
-  for (const menu of document.querySelectorAll(".verb[open]")) {
-    if (menu === except) continue;
-    const inside = menu.contains(document.activeElement);
-    menu.open = false;
-    if (inside) menu.querySelector("summary").focus();
-  }
 }
 
 addEventListener("pageshow", (event) => event.persisted && refresh()); // back button: the copy is old

@@ -284,9 +284,9 @@ def test_a_page_answers_its_fragments_alone(incident, signed_in):
     path = f"/incidents/{incident.pk}"
     answer = signed_in.get(path, headers={"X-Fragment": "head,timeline"})
     assert b"<html" not in answer.content
-    assert re.findall(rb'data-fragment="(\w+)"', answer.content) == [b"head", b"timeline"]
+    assert re.findall(rb'data-fragment="(\w+)"', answer.content) == [b"head", b"timeline", b"messages"]
     assert "X-Fragment" in answer.headers["Vary"] and "no-store" in answer.headers["Cache-Control"]
-    assert re.findall(rb'data-fragment="(\w+)"', signed_in.get("/?fragment=rows").content) == [b"rows"]
+    assert re.findall(rb'data-fragment="(\w+)"', signed_in.get("/?fragment=rows").content) == [b"rows", b"messages"]
     assert signed_in.get("/?fragment=nonsense").status_code == 404
 
 
@@ -321,7 +321,7 @@ def test_the_page_after_a_crash_needs_no_database(rf):
 def test_alerts_are_a_panel_and_a_page(incident, service, page_of, signed_in):
     factories.AlertFactory(incident=incident, service=service, title="Errors above 5 %", labels={"env": "prod"})
     path = reverse("alerts:panel", args=[incident.pk])
-    assert f'data-src="{path}"' in signed_in.get(f"/incidents/{incident.pk}").content.decode()
+    assert f'hx-get="{path}"' in signed_in.get(f"/incidents/{incident.pk}").content.decode()
     assert "Errors above 5 % Firing" in page_of(path) and "env=prod" in page_of(path)
     assert b"<html" not in signed_in.get(path, headers={"X-Fragment": "panel"}).content
 
@@ -335,7 +335,7 @@ def test_no_page_needs_inline_scripts_or_foreign_addresses(incident, signed_in):
 
 
 @pytest.mark.parametrize(
-    "name", ["watchbill.css", "oncall.css", "live.js", "link.js", "times.js", "morph.js", "copy.js"]
+    "name", ["watchbill.css", "oncall.css", "live.js", "link.js", "times.js", "fragments.js", "messages.js", "app.js", "copy.js"]
 )
 def test_scripts_and_styles_name_no_foreign_address(name):
     folder = project.BASE_DIR / "static" / name.rpartition(".")[2]

@@ -1,0 +1,1 @@
+"""The pages of services, and of who is on call for them."""

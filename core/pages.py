@@ -1,0 +1,35 @@
+"""Pages and their fragments: the parts that a page of the browser fetches anew when something changed.
+
+A fragment is a template `_<name>.html` beside the page's, whose outermost element says `data-fragment="<name>"`. A
+request that names fragments (`X-Fragment: head,timeline`, or `?fragment=`) gets only these parts of the same page, and
+what there is to say (`django.contrib.messages`) as one more. static/js/fragments.js merges them into the page.
+"""
+
+from pathlib import PurePosixPath
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils.cache import patch_vary_headers
+
+
+def asked(request):
+    """The names of the fragments that a request is about; none when it wants the whole page."""
+    wanted = request.headers.get("X-Fragment") or request.GET.get("fragment", "")
+    return [name for name in wanted.split(",") if name]
+
+
+def respond(request, template, context, *, fragments=(), status=200):
+    """The whole page, or those of its fragments that the request names. Raises Http404 when it has none of them."""
+    wanted = asked(request)
+    names = [name for name in wanted if name in fragments]
+    if wanted and not names:
+        raise Http404
+    if names:
+        folder = PurePosixPath(template).parent
+        parts = [render_to_string(f"{folder}/_{name}.html", context, request) for name in names]
+        response = HttpResponse("\n".join([*parts, render_to_string("_messages.html", {}, request)]), status=status)
+    else:
+        response = render(request, template, context, status=status)
+    patch_vary_headers(response, ["X-Fragment"])
+    return response

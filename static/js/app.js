@@ -1,0 +1,22 @@
+// What every page does: fresh times, messages that go away by themselves, menus that close.
+import "./times.js";
+import "./messages.js";
+
+document.documentElement.dataset.js = ""; // styles that need a script to be useful hang on this
+
+document.querySelectorAll("form[data-autosubmit]").forEach((form) =>
+  form.addEventListener("change", (event) => event.target.matches("select") && form.requestSubmit()),
+);
+
+// A menu closes with Escape and with a click elsewhere.
+const MENUS = ".verb[open], .more[open]";
+document.addEventListener("keydown", (event) => event.key === "Escape" && close());
+document.addEventListener("click", (event) => close(event.target.closest(".verb, .more")));
+function close(except) {
+  for (const menu of document.querySelectorAll(MENUS)) {
+    if (menu === except) continue;
+    const inside = menu.contains(document.activeElement);
+    menu.open = false;
+    if (inside) menu.querySelector("summary").focus();
+  }
+}
