@@ -8,6 +8,7 @@ READ, WRITE, ANY = "read", "write", "*"
 RESOURCES = {
     "alerts": ("Alerts", "Read alerts and changes, and send alerts. Nothing that keeps them quiet."),
     "incidents": ("Incidents", "Read incidents; open, acknowledge, resolve, escalate them, and so on."),
+    "proposals": ("Proposals", "Read and post hypotheses and recommended actions; approve and reject, as a person."),
     "oncall": ("On call", "Who is on call; schedules, overrides, swaps, time off, availability, calendars, holidays."),
     "notifications": ("Notifications", "What was sent to whom; send, send again, stop."),
     "catalog": ("Catalog", "Services, and what needs what."),

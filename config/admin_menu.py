@@ -67,7 +67,15 @@ GROUPS = [
             ("alerts.topic", "cloud_sync"),
         ],
     ),
-    ("Incidents", [("incidents.incident", "emergency"), ("incidents.timelineentry", "timeline")]),
+    (
+        "Incidents",
+        [
+            ("incidents.incident", "emergency"),
+            ("incidents.timelineentry", "timeline"),
+            ("automation.hypothesis", "lightbulb"),
+            ("automation.recommendedaction", "recommend"),
+        ],
+    ),
     (
         "Notifications",
         [

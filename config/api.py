@@ -19,6 +19,7 @@ from alerts.api import (
     RuleViewSet,
     SilenceViewSet,
 )
+from automation.api import HypothesisViewSet, RecommendedActionViewSet
 from catalog.api import CurrentOnCall, DependencyViewSet, Notify, OnCallViewSet, ServiceViewSet
 from core.rest import SLUG
 from incidents.api import Escalate, IncidentViewSet, NotificationViewSet
@@ -71,6 +72,8 @@ router.register("maintenance-windows", MaintenanceWindowViewSet)
 router.register("inhibition-rules", InhibitionRuleViewSet)
 router.register("heartbeats", HeartbeatViewSet)
 router.register("incidents", IncidentViewSet)
+router.register("hypotheses", HypothesisViewSet)
+router.register("actions", RecommendedActionViewSet)
 router.register("services", ServiceViewSet)
 router.register("dependencies", DependencyViewSet)
 router.register("teams", TeamViewSet)

@@ -89,6 +89,7 @@ INSTALLED_APPS = [
     "catalog",
     "incidents",
     "alerts",
+    "automation",
     "config",
 ]
 

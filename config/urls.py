@@ -19,6 +19,7 @@ urlpatterns = [
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     path("api/v1/", include("config.api")),
+    path("", include("automation.urls")),
     path("", include("alerts.urls")),
     path("", include("notifications.urls")),
     path("", include("oncall.urls")),

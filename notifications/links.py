@@ -66,9 +66,25 @@ def open_link(text, *, now):
         raise NotFound(f"The message of this link was deleted. {INSTEAD}", code="forged_link")
     if verb in notification.links_used:
         raise Gone(f"This link was already used{_used_when(notification)}. {INSTEAD}", code="used_link")
+    _refuse_expired(notification, now)
+    return notification
+
+
+def holder_of(text, *, now):
+    """Return the notification of a link that is not expired, used or not. Raises NotFound (forged) or Gone (expired).
+
+    For what whoever holds it may do beside its verb, which a link does once.
+    """
+    notification = Notification.objects.select_related("user").filter(uuid=read(text)[0]).first()
+    if notification is None:
+        raise NotFound(f"The message of this link was deleted. {INSTEAD}", code="forged_link")
+    _refuse_expired(notification, now)
+    return notification
+
+
+def _refuse_expired(notification, now):
     if notification.link_expires_at is None or notification.link_expires_at <= now:
         raise Gone(f"This link has expired. {INSTEAD}", code="expired_link")
-    return notification
 
 
 def _used_when(notification):

@@ -19,6 +19,7 @@ from alerts.models import (
     Silence,
     Topic,
 )
+from automation.models import Hypothesis, RecommendedAction
 from catalog.models import Dependency, Service
 from incidents import states
 from incidents.models import Incident, Subscription, TimelineEntry
@@ -467,6 +468,27 @@ class TimelineEntryFactory(DjangoModelFactory):
     kind = "note"
     at = NOW
     text = "The database is full."
+
+
+class HypothesisFactory(DjangoModelFactory):
+    class Meta:
+        model = Hypothesis
+
+    incident = factory.SubFactory(IncidentFactory)
+    text = "The disk of the database is full."
+    source = "Root cause agent"
+    confidence = 0.8
+    proposed_at = NOW
+
+
+class RecommendedActionFactory(DjangoModelFactory):
+    class Meta:
+        model = RecommendedAction
+
+    incident = factory.SubFactory(IncidentFactory)
+    text = "Delete the logs of last month."
+    source = "Root cause agent"
+    proposed_at = NOW
 
 
 class IntegrationFactory(DjangoModelFactory):

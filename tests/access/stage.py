@@ -60,6 +60,8 @@ def furnish(team):
     one.inhibition = factories.InhibitionRuleFactory(integration=one.integration)
     one.heartbeat = factories.HeartbeatFactory(service=one.service)
     one.incident = factories.IncidentFactory(service=one.service, triggered_at=now - HOUR)
+    one.hypothesis = factories.HypothesisFactory(incident=one.incident)
+    one.recommended = factories.RecommendedActionFactory(incident=one.incident)
     times = dict.fromkeys(("first_at", "last_at", "changed_at"), now)
     one.alert = factories.AlertFactory(
         service=one.service, integration=one.integration, incident=one.incident, **times

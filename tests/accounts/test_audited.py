@@ -34,6 +34,8 @@ NOT_AUDITED = {
     "alerts.Topic": "a subscription that Amazon asks for and the product confirms; shown with its integration",
     "auth.Group": "not used: roles say what a person may do",
     "auth.Permission": "not used: roles say what a person may do",
+    "automation.Hypothesis": "a record: the timeline of its incident says who reviewed it",
+    "automation.RecommendedAction": "a record: the timeline of its incident says who reviewed it",
     "axes.AccessAttempt": "failures of signing in are entries by themselves",
     "axes.AccessAttemptExpiration": PACKAGE,
     "axes.AccessFailureLog": PACKAGE,

@@ -27,6 +27,7 @@ from alerts.models import (
     Silence,
     Topic,
 )
+from automation.models import Hypothesis, RecommendedAction
 from catalog.models import Dependency, Service
 from core.models import Bucket, Counter, IdempotencyKey, Pulse, WorkerBeat
 from incidents.models import Incident, Subscription, TimelineEntry
@@ -68,7 +69,7 @@ from tests import factories
 # Edited on the page of what they belong to.
 PARTS = {Membership, Layer, Participant, Restriction, Level, Target, Dependency}
 ELSEWHERE = {AuditEntry, Bucket}  # the audit has a page of its own; what is left of a limit is of no use to anybody
-OURS = {"core", "accounts", "notifications", "oncall", "catalog", "incidents", "alerts"}
+OURS = {"core", "accounts", "notifications", "oncall", "catalog", "incidents", "alerts", "automation"}
 
 
 def an_event(number=1, **fields):
@@ -174,6 +175,8 @@ MAKE = {
     Notification: lambda number=1: factories.AttemptFactory().notification,
     Attempt: lambda number=1: factories.AttemptFactory(),
     Alarm: an_alarm,
+    Hypothesis: lambda number=1: factories.HypothesisFactory(),
+    RecommendedAction: lambda number=1: factories.RecommendedActionFactory(),
     QuietHours: lambda number=1: factories.QuietHoursFactory(),
     Destination: lambda number=1: factories.SubscriptionFactory().destination,
     Subscription: lambda number=1: factories.SubscriptionFactory(),
