@@ -102,7 +102,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     erased_at = models.DateTimeField(null=True, blank=True, editable=False)
     date_joined = models.DateTimeField(default=timezone.now)
 
-    audit_ignores = ("last_login", "date_joined", "guide_hidden_at")
+    audit_ignores = ("last_login", "date_joined", "theme", "guide_hidden_at")
     objects = UserManager()
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"

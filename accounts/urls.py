@@ -62,6 +62,7 @@ urlpatterns = [
     path("settings/sessions", own.sessions_page, name="sessions"),
     path("settings/sessions/<int:pk>/end", own.end_session, name="session-end"),
     path("settings/sessions/end", own.end_other_sessions, name="sessions-end"),
+    path("settings/theme", own.theme, name="theme"),
     path("settings/privacy", own.privacy_page, name="privacy"),
     path("settings/privacy/export", own.export, name="privacy-export"),
 ]

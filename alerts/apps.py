@@ -7,4 +7,4 @@ class AlertsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self):
-        from alerts import receivers, visibility  # noqa: F401  (listen, and say what is hidden)
+        from alerts import beside, receivers, service_states, visibility  # noqa: F401  (listen, tell, say what is hidden)

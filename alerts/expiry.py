@@ -8,6 +8,7 @@ import datetime as dt
 import logging
 
 from django.db import transaction
+from django.db.models import Q
 
 from alerts import presence, quiet
 from alerts.models import Alert, InboundEvent
@@ -76,9 +77,12 @@ def _expire_alone(pk, now):
 
 def _expire(ids, now):
     numbers = Alert.objects.filter(pk__in=ids, incident__isnull=False).values_list("incident_id", flat=True)
+    numbers = set(numbers)
     # Incidents before alerts, as everywhere.
-    list(Incident.objects.filter(pk__in=set(numbers)).order_by("pk").select_for_update(no_key=True).values_list("pk"))
+    list(Incident.objects.filter(pk__in=numbers).order_by("pk").select_for_update(no_key=True).values_list("pk"))
     rows = Alert.objects.firing().filter(pk__in=ids, resolve_at__lte=now).order_by("pk")
+    # One whose incident was merged a moment ago waits for the next look: its new incident is not locked.
+    rows = rows.filter(Q(incident__in=numbers) | Q(incident=None))
     alerts = list(rows.select_for_update(no_key=True))
     ended, later = [], []
     heard = _waiting_scopes({alert.scope for alert in alerts})

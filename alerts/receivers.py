@@ -5,10 +5,10 @@ from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 from django.utils import timezone
 
-from alerts import quiet, rules
+from alerts import expiry, quiet, rules
 from alerts.models import Alert, Rule
 from catalog.signals import dependencies_changed
-from incidents.signals import incident_changed
+from incidents.signals import incident_changed, incidents_merged, incidents_unmerged
 
 
 @receiver(incident_changed)
@@ -23,8 +23,34 @@ def end_alerts_of_resolved_incident(incident, verb, by, now, **kwargs):
             )
             inhibits = [rule for (rules,) in cursor.fetchall() for rule in rules]
         quiet.recheck_inhibited(inhibits, now=now)
-    if verb in ("resolve", "edit"):  # a service that others need has recovered, or its trouble is less severe
+    if verb == "let_go" and incident.is_open and Alert.objects.filter(incident=incident).exists():
+        expiry.resolve_burnt_out({incident.pk}, now=now)  # what went out again was all that fired
+    if verb in ("resolve", "edit", "merge"):  # a service that others need has recovered, or its trouble is less severe
         quiet.after_incident_changed(incident, now=now)
+
+
+@receiver(incidents_merged)
+def move_alerts_of_merged_incident(source, target, **kwargs):
+    """They go on in the other one. Each remembers its first incident, also when that is moved once more."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {Alert._meta.db_table} SET incident_id = %s, merged_from_id = coalesce(merged_from_id, %s) "
+            "WHERE incident_id = %s",
+            [target.pk, source.pk, source.pk],
+        )
+
+
+@receiver(incidents_unmerged)
+def take_alerts_back(source, target, now, **kwargs):
+    """Returns how many of them fire, or None when it has none."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {Alert._meta.db_table} SET incident_id = %s, merged_from_id = NULL "
+            "WHERE merged_from_id = %s RETURNING resolved_at IS NULL",
+            [source.pk, source.pk],
+        )
+        firing = [is_firing for (is_firing,) in cursor.fetchall()]
+    return sum(firing) if firing else None
 
 
 @receiver(dependencies_changed)

@@ -1,10 +1,13 @@
 from django.urls import path
 
-from alerts.views import alerts, heartbeats, integrations, panel, quiet
+from alerts.views import alerts, changes, heartbeats, integrations, panel, quiet, similar
 
 app_name = "alerts"
 urlpatterns = [
     path("incidents/<int:number>/alerts", panel.panel, name="panel"),
+    path("incidents/<int:number>/similar", similar.similar, name="similar"),
+    path("incidents/<int:number>/changes", changes.of_incident, name="changes"),
+    path("services/<slug:slug>/changes", changes.of_service, name="service-changes"),
     path("alerts", alerts.listed, name="alerts"),
     path("alerts/<uuid:pk>", alerts.one, name="alert"),
     path("integrations", integrations.listed, name="integrations"),

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from catalog import dependencies
-from catalog.models import Dependency, Service
+from catalog.models import Dependency, Link, Service
 from catalog.policies import copies_for
 from catalog.signals import dependencies_changed
 from core.admin import Admin, Inline, display, link
@@ -51,6 +51,12 @@ class DependencyInline(Inline):
         return formset
 
 
+class LinkInline(Inline):
+    model = Link
+    fields = ("kind", "label", "url")
+    verbose_name_plural = "runbooks and links"
+
+
 @admin.register(Service)
 class ServiceAdmin(Admin):
     list_display = ("name", "team", "tier", "lifecycle_label", "policy_in_use", "slug")
@@ -59,7 +65,7 @@ class ServiceAdmin(Admin):
     search_fields = ("name", "slug", "description", "team__name", "routing_key")
     autocomplete_fields = ("team", "policy")
     prepopulated_fields = {"slug": ("name",)}
-    inlines = (DependencyInline,)
+    inlines = (LinkInline, DependencyInline)
     readonly_fields = ("routing_key", "created_at", "resolved_policy")
     instead_of_deleting = (
         "What happened stays told, with the services it happened to. Archive the service instead: choose the "

@@ -1,16 +1,20 @@
 """Services, and who is on call now, for teams and for a service."""
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from django.utils.functional import cached_property
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts.api import PersonField, PersonShape, TeamField, TeamFilter
 from accounts.models import User
-from catalog import dependencies, policies
-from catalog.models import Dependency, Service
+from catalog import dependencies, policies, state
+from catalog.models import RESERVED, Dependency, Link, Service
+from catalog.picture import Picture
+from catalog.state import CHOICES as STATES
 from core.rest import (
     NUMBER,
     SLUG,
@@ -39,7 +43,6 @@ from oncall.api import (
 )
 from oncall.models import Duty, EscalationPolicy, Schedule
 
-
 class ServiceField(NamedField):
     def __init__(self, **kwargs):
         super().__init__(queryset=Service.objects.all(), noun="service", path="services", **kwargs)
@@ -51,6 +54,7 @@ class ServiceFilter(NameFilter):
 
 
 class ServiceShape(SluggedShape):
+    reserved_slugs = RESERVED
     team = TeamField()
     policy = NamedField(
         queryset=EscalationPolicy.objects.all(),
@@ -60,6 +64,23 @@ class ServiceShape(SluggedShape):
         allow_null=True,
         help_text=Service._meta.get_field("policy").help_text,
     )
+    state = serializers.SerializerMethodField(
+        help_text="The worst severity of its open incidents; else maintenance, fine."
+    )
+    open_incidents = serializers.SerializerMethodField(help_text="How many, of those that you may see.")
+
+    @extend_schema_field(serializers.ChoiceField(choices=STATES))
+    def get_state(self, service):
+        return self._state_of(service).word
+
+    @extend_schema_field(serializers.IntegerField())
+    def get_open_incidents(self, service):
+        return self._state_of(service).open_count
+
+    def _state_of(self, service):
+        if "state_of" not in self.context:  # one answer for all rows of the page
+            self.context["state_of"] = state.of(self.context["request"].user, now=timezone.now())
+        return self.context["state_of"](service.pk)
 
     class Meta:
         model = Service
@@ -74,8 +95,40 @@ class ServiceShape(SluggedShape):
             "correlation_window_seconds",
             "routing_key",
             "created_at",
+            "state",
+            "open_incidents",
         ]
         read_only_fields = ["routing_key", "created_at"]
+
+
+class GraphQuery(serializers.Serializer):
+    around = ServiceField(required=False, help_text="The slug of a service: only its neighbourhood.")
+    depth = serializers.IntegerField(min_value=1, max_value=10, default=1)
+
+
+class NodeShape(serializers.Serializer):
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    team = serializers.CharField()
+    team_name = serializers.CharField()
+    tier = serializers.IntegerField()
+    state = serializers.ChoiceField(choices=STATES)
+    open_incidents = serializers.IntegerField()
+    in_maintenance = serializers.BooleanField()
+    troubled_by = serializers.ListField(
+        child=serializers.CharField(), help_text="The services in trouble that it needs, also indirectly."
+    )
+
+
+class EdgeShape(serializers.Serializer):
+    service = serializers.CharField(help_text="The one that needs the other.")
+    needs = serializers.CharField()
+    holds_alerts = serializers.BooleanField()
+
+
+class GraphShape(serializers.Serializer):
+    nodes = NodeShape(many=True)
+    edges = EdgeShape(many=True)
 
 
 class ServiceFilters(Filters):
@@ -93,6 +146,60 @@ class ServiceViewSet(ConfigureViewSet):
     lookup_field = "slug"
     lookup_value_regex = SLUG
     delete_hint = "Set its lifecycle to archived instead."
+
+    @extend_schema(operation_id="services_graph", parameters=[GraphQuery], responses=GraphShape)
+    @action(detail=False, pagination_class=None, filterset_class=None)
+    def graph(self, request):
+        """The services that are not archived, which needs which, and how each is now.
+
+        With `around`, only its neighbourhood: what it needs and what needs it within `depth` steps.
+        """
+        query = read_query(GraphQuery, request)
+        picture = Picture(request.user, now=timezone.now())
+        keep = picture.around(query["around"].pk, query["depth"]) if query.get("around") else None
+        return Response(GraphShape(picture.data(keep)).data)
+
+
+class LinkShape(Shape):
+    class Meta:
+        model = Link
+        fields = ["id", "kind", "label", "url"]
+
+    def validate_url(self, url):
+        rows = Link.objects.filter(service=self.context["service"], url=url)
+        if rows.exclude(pk=self.instance and self.instance.pk).exists():
+            raise serializers.ValidationError("The service has a link to this address already. Change that one.")
+        return url
+
+    def create(self, validated_data):
+        return super().create({"service": self.context["service"], **validated_data})
+
+
+class LinkViewSet(ConfigureViewSet):
+    """The runbooks, dashboards and other links of a service."""
+
+    resource = "catalog"
+    queryset = Link.objects.select_related("service")
+    serializer_class = LinkShape
+    ordering = ("id",)
+    lookup_value_regex = NUMBER
+    http_method_names = ["get", "post", "patch", "delete", "head", "options"]
+
+    @cached_property
+    def service(self):
+        rows = self.request.user.visible(Service.objects.select_related("team"))
+        found = rows.filter(slug=self.kwargs["slug"]).first()
+        if found is None:
+            raise NotFound(f"There is no service “{self.kwargs['slug']}”. GET /api/v1/services lists them.")
+        return found
+
+    def get_queryset(self):
+        return super().get_queryset().filter(service=self.service)
+
+    def get_serializer_context(self):
+        context = super().get_serializer_context()
+        is_schema = getattr(self, "swagger_fake_view", False)
+        return context if is_schema else {**context, "service": self.service}
 
 
 class DependencyShape(Shape):

@@ -65,6 +65,12 @@ class ServiceNow:
         return ""
 
     @property
+    def first(self):
+        """The people of the first level, whom an alert calls at once."""
+        lines = self.levels[0].lines if self.levels else ()
+        return list(dict.fromkeys(line.person for line in lines if line.person and not line.is_shadow))
+
+    @property
     def is_spared(self):
         """Whether everybody who can be reached is busy, offline or away, so that they are called all the same."""
         return not self.trouble and not any(line.is_free for level in self.levels for line in level.lines)
@@ -132,10 +138,10 @@ class Board:
         """`[(label, [ServiceNow])]`, the most important first."""
         found = {}
         for service in self._services:
-            found.setdefault(service.get_tier_display(), []).append(self._service(service))
+            found.setdefault(service.get_tier_display(), []).append(self.service(service))
         return list(found.items())
 
-    def _service(self, service):
+    def service(self, service):
         levels, minutes = [], 0
         for level, targets in self._chains[service.pk]:
             lines = [self._called(target, one) for target, people in targets for one in people]

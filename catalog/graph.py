@@ -20,6 +20,18 @@ def downstream(edges, node):
     return _reached(_by_start((needs, service) for service, needs in edges), node)
 
 
+def around(edges, node, depth):
+    """The node, and what it needs and what needs it within so many steps."""
+    edges = list(edges)
+    found = {node}
+    for pairs in (edges, [(needs, service) for service, needs in edges]):
+        follow, front = _by_start(pairs), {node}
+        for _ in range(depth):
+            front = {one for start in front for one in follow.get(start, ())}
+            found |= front
+    return found
+
+
 def _by_start(edges):
     found = collections.defaultdict(list)
     for start, end in edges:

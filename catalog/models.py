@@ -2,11 +2,22 @@
 
 import secrets
 
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from accounts import audited
 from accounts.models import Team
+from catalog.links import is_web_address, web_address
 from oncall.models import EscalationPolicy
+
+# Addresses of ours: /services/graph is a page, so no service can have it.
+RESERVED = frozenset({"graph"})
+
+
+def free_slug(slug):
+    """Refuse a slug that is an address of ours. Raises ValidationError."""
+    if slug in RESERVED:
+        raise ValidationError(f"“{slug}” is an address of the pages of services. Choose another, such as {slug}-api.")
 
 
 def new_routing_key():
@@ -21,7 +32,9 @@ class Service(models.Model):
         ARCHIVED = "archived", "Archived"
 
     name = models.CharField(max_length=100, unique=True)
-    slug = models.SlugField(max_length=100, unique=True, help_text="How alerts and the API name the service.")
+    slug = models.SlugField(
+        max_length=100, unique=True, validators=[free_slug], help_text="How alerts and the API name the service."
+    )
     description = models.TextField(blank=True)
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="services", help_text="The owner.")
     policy = models.ForeignKey(
@@ -128,7 +141,9 @@ class Link(models.Model):
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="links")
     kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.RUNBOOK)
     label = models.CharField(max_length=100, help_text="What it is, for example “When checkout is slow”.")
-    url = models.URLField("address", max_length=500, help_text="Begins with https:// or http://.")
+    url = models.URLField(
+        "address", max_length=500, validators=[web_address], help_text="Begins with https:// or http://."
+    )
 
     team_paths = ("service__team",)
     audit_parent = "service"
@@ -146,3 +161,8 @@ class Link(models.Model):
 
     def __str__(self):
         return self.label
+
+    @property
+    def is_safe(self):
+        """Whether a page may make a link of it."""
+        return is_web_address(self.url)

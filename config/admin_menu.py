@@ -18,6 +18,7 @@ from accounts import keys
 from accounts.models import ApiKey, Role, User
 from alerts.models import InboundEvent, Integration
 from catalog.models import Service
+from core import packages
 from notifications.models import Alarm, ContactMethod
 from oncall import coverage, lookup, shifts
 from oncall.models import CalendarImport, EscalationPolicy, Layer, Participant, Schedule, Target
@@ -72,6 +73,7 @@ GROUPS = [
         [
             ("incidents.incident", "emergency"),
             ("incidents.timelineentry", "timeline"),
+            ("incidents.savedview", "bookmark"),
             ("automation.hypothesis", "lightbulb"),
             ("automation.recommendedaction", "recommend"),
         ],
@@ -123,8 +125,9 @@ def navigation(request):
         for model, page in admin.site._registry.items()
         if page.has_view_permission(request)
     }
+    back = {"title": f"Back to {settings.SITE_NAME}", "icon": "arrow_back", "link": reverse("dashboard")}
     front = {"title": "Attention", "icon": "home", "link": reverse("admin:index")}
-    groups = [{"items": [front]}]
+    groups = [{"items": [back, front]}]
     for title, models in GROUPS:
         items = []
         for label, icon in models:
@@ -172,6 +175,7 @@ def matters(user, now):
         *_integration_keys_that_end(user, now),
         *(_nothing_sends_alerts() if is_admin else ()),
         *(_mail() if is_admin else ()),
+        *(_packages() if is_admin else ()),
     ]
 
 
@@ -278,3 +282,13 @@ def _mail():
     if not settings.EMAIL_URL:
         text = f"EMAIL_URL is not set: mails become files in {settings.MAIL_DIR}. See docs/configuration.md."
         yield Matter(text, reverse("admin:notifications_contactmethod_changelist"))
+
+
+def _packages():
+    if missing := packages.missing():
+        names = ", ".join(sorted({name.rpartition("/dist/")[0] or name.rpartition("/files/")[0] for name in missing}))
+        text = (
+            f"Packages of the browser are missing ({names}), so pages do not change by themselves. "
+            "Start bin/up where the npm registry can be reached."
+        )
+        yield Matter(text, reverse("doc", args=["configuration"]))

@@ -20,9 +20,10 @@ from alerts.api import (
     SilenceViewSet,
 )
 from automation.api import HypothesisViewSet, RecommendedActionViewSet
-from catalog.api import CurrentOnCall, DependencyViewSet, Notify, OnCallViewSet, ServiceViewSet
+from catalog.api import CurrentOnCall, DependencyViewSet, LinkViewSet, Notify, OnCallViewSet, ServiceViewSet
 from core.rest import SLUG
 from incidents.api import Escalate, IncidentViewSet, NotificationViewSet
+from incidents.list_api import BulkViewSet, SavedViewViewSet
 from oncall.api import (
     AvailabilityViewSet,
     CalendarFeedViewSet,
@@ -71,10 +72,13 @@ router.register("silences", SilenceViewSet)
 router.register("maintenance-windows", MaintenanceWindowViewSet)
 router.register("inhibition-rules", InhibitionRuleViewSet)
 router.register("heartbeats", HeartbeatViewSet)
+router.register("incidents/bulk", BulkViewSet, basename="incident-bulk")
 router.register("incidents", IncidentViewSet)
+router.register("saved-views", SavedViewViewSet)
 router.register("hypotheses", HypothesisViewSet)
 router.register("actions", RecommendedActionViewSet)
 router.register("services", ServiceViewSet)
+router.register(rf"services/(?P<slug>{SLUG})/links", LinkViewSet, basename="service-link")
 router.register("dependencies", DependencyViewSet)
 router.register("teams", TeamViewSet)
 router.register("users", UserViewSet)

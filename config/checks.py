@@ -19,7 +19,7 @@ from django.db import DatabaseError
 
 from accounts import oidc, passwords, second_factor
 from accounts.models import Role, User
-from core import hosts, limits
+from core import hosts, limits, packages
 from core.buckets import Limit
 from notifications.models import vendors
 
@@ -311,6 +311,21 @@ def check_break_glass(app_configs=None, databases=None, **kwargs):
 def check_production(app_configs=None, **kwargs):
     """Values that work and are not safe, or not useful, for more people than the one who tries it out."""
     return [] if is_local() else [*_debug(), *_hosts(), *_secret(), *_plain_http(), *_mail(), *_proxy()]
+
+
+@register(TAG)
+def check_packages(app_configs=None, **kwargs):
+    """The browser's packages, without which pages are plain and change only when they are loaded again."""
+    if not (missing := packages.missing()):
+        return []
+    return [
+        Warning(
+            f"Files of the browser's packages are missing: {', '.join(missing)}. Pages can be read and answered, and "
+            "do not change by themselves.",
+            hint="Start bin/up where the npm registry can be reached; it fetches them.",
+            id="watchbill.W030",
+        )
+    ]
 
 
 def refuse_unsafe():

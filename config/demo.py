@@ -14,7 +14,7 @@ from alerts import heartbeats, maintenance
 from alerts.keys import issue_key as issue_integration_key
 from alerts.models import Heartbeat, Integration, Rule
 from catalog import dependencies
-from catalog.models import Service
+from catalog.models import Link, Service
 from core import secrets as secrets_at_rest
 from incidents.models import Subscription
 from notifications.models import ContactMethod, Destination, NotificationRule, QuietHours, Urgency
@@ -55,6 +55,39 @@ SERVICES = [
     ("payments", "Payments", "platform", 1, "Talks to the banks."),
     ("postgres-main", "PostgreSQL main", "platform", 1, "The database behind the shop."),
     ("vault", "Vault", "security", 2, "Keeps the secrets of the machines. Only the team Security sees it."),
+    ("web-shop", "Web shop", "shop", 1, "What customers see in their browser."),
+    ("mobile-api", "Mobile API", "shop", 2, "Behind the apps for phones."),
+    ("recommendations", "Recommendations", "shop", 3, "“You may also like”. The shop works without it."),
+    ("orders", "Orders", "platform", 1, "From the basket to the parcel."),
+    ("mailer", "Mailer", "platform", 3, "Sends receipts and newsletters."),
+    ("redis", "Redis", "platform", 2, "Sessions and baskets."),
+    ("kafka", "Kafka", "platform", 2, "Carries events between the services."),
+    ("kubernetes", "Kubernetes", "platform", 1, "Runs everything that is ours."),
+]
+# service: what it needs
+NEEDS = {
+    "web-shop": ["checkout-api", "search", "recommendations", "redis"],
+    "mobile-api": ["checkout-api", "search", "redis"],
+    "checkout-api": ["orders", "redis"],
+    "recommendations": ["kafka", "search"],
+    "orders": ["postgres-main", "kafka", "payments"],
+    "mailer": ["kafka"],
+    "payments": ["kubernetes", "vault"],
+    "search": ["kubernetes"],
+    "kafka": ["kubernetes"],
+    "redis": ["kubernetes"],
+}
+LINKS = [
+    ("checkout-api", "runbook", "When checkout is slow", "https://wiki.example.com/runbooks/checkout"),
+    ("checkout-api", "dashboard", "Orders a minute", "https://grafana.example.com/d/checkout"),
+    ("checkout-api", "repository", "Code", "https://git.example.com/shop/checkout-api"),
+    ("checkout-api", "chat", "#shop-oncall", "https://chat.example.com/channels/shop-oncall"),
+    ("payments", "runbook", "A bank does not answer", "https://wiki.example.com/runbooks/payments"),
+    ("payments", "dashboard", "Payments by bank", "https://grafana.example.com/d/payments"),
+    ("postgres-main", "runbook", "Fail over to the replica", "https://wiki.example.com/runbooks/postgres-failover"),
+    ("postgres-main", "dashboard", "Connections and locks", "https://grafana.example.com/d/postgres"),
+    ("kafka", "runbook", "Consumers fall behind", "https://wiki.example.com/runbooks/kafka-lag"),
+    ("kubernetes", "runbook", "A node is not ready", "https://wiki.example.com/runbooks/kubernetes-node"),
 ]
 
 
@@ -135,10 +168,15 @@ def fill(*, base_url, now):
 
 
 def _quiet(services, owner, now):
-    """What keeps the company asleep: what needs what, a rule, a weekly window, and a backup that must report."""
+    """What keeps the company asleep: what needs what, where to look, a rule, a weekly window, and a heartbeat."""
     for slug in ("checkout-api", "search", "payments"):
         dependencies.add(services[slug], services["postgres-main"], holds_alerts=slug != "payments", now=now)
     dependencies.add(services["checkout-api"], services["payments"], note="No order without a payment.", now=now)
+    for slug, needed in NEEDS.items():
+        for one in needed:
+            dependencies.add(services[slug], services[one], now=now)
+    for slug, kind, label, url in LINKS:
+        Link.objects.create(service=services[slug], kind=kind, label=label, url=url)
     Rule.objects.create(
         name="Staging wakes nobody", condition='labels.env in ("staging", "dev")', action=Rule.Action.SUPPRESS
     )

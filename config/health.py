@@ -4,10 +4,15 @@ import collections
 import datetime as dt
 import logging
 
+from django.contrib.auth.decorators import login_required
+from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import JsonResponse
+from django.shortcuts import render
 from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.cache import never_cache
 
 from alerts import presence
 from alerts.models import Heartbeat
@@ -36,14 +41,7 @@ def ready(request):
     """
     now = timezone.now()
     try:
-        checks = {
-            "database": "",
-            "migrations": _migrations(),
-            "ticker": _ticker(now),
-            "worker": _worker(now),
-            "due_work": _due_work(now),
-            "presence": _presence(now),
-        }
+        checks = _checks(now)
         alarms = _alarms()
     except DatabaseError as error:
         logger.warning("/health/ready cannot ask the database: %s", error)
@@ -56,6 +54,42 @@ def ready(request):
         "alarms": alarms,
     }
     return JsonResponse(body, status=200 if ok else 503)
+
+
+def _checks(now):
+    """What is wrong with each part, as a sentence; empty where nothing is. Raises DatabaseError."""
+    return {
+        "database": "",
+        "migrations": _migrations(),
+        "ticker": _ticker(now),
+        "worker": _worker(now),
+        "due_work": _due_work(now),
+        "presence": _presence(now),
+    }
+
+
+LABELS = {
+    "database": "Everything is stored",
+    "ticker": "Escalations advance on time",
+    "worker": "Messages are sent",
+    "due_work": "No work is late",
+    "presence": "Heartbeats are watched",
+    "migrations": "The database fits this version",
+}
+PANEL_SECONDS = 5  # every open overview asks each minute
+
+
+@login_required
+@never_cache
+def panel(request):
+    """What a person needs to know of the product itself: a panel of the overview, and a page without script."""
+    checks = cache.get_or_set("health-panel", lambda: _checks(timezone.now()), PANEL_SECONDS)
+    parts = [(LABELS[name], checks[name]) for name in LABELS]
+    context = {"parts": parts, "has_trouble": any(checks.values()), "section": "dashboard"}
+    is_fragment = "X-Fragment" in request.headers
+    response = render(request, "config/_health.html" if is_fragment else "config/health.html", context)
+    patch_vary_headers(response, ["X-Fragment"])
+    return response
 
 
 def _alarms():

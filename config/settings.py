@@ -391,6 +391,7 @@ SPECTACULAR_SETTINGS = {
         "NotificationStateEnum": "notifications.models.Notification.State",
         "SwapStateEnum": "oncall.models.ShiftRequest.State",
         "OfferStateEnum": "oncall.models.Offer.State",
+        "ServiceStateEnum": "catalog.state.CHOICES",
     },
 }
 
@@ -470,6 +471,9 @@ UNFOLD = {
     "SITE_HEADER": SITE_NAME,
     "SITE_URL": "/",
     "SITE_ICON": lambda request: static("favicon.svg"),
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("favicon.svg")},
+    ],
     # The blue of the other pages (static/css/watchbill.css): one product.
     "COLORS": {
         "primary": {

@@ -4,6 +4,8 @@ markdown-it-py reads it without HTML, and nh3 then lets through what is listed h
 which each would be enough. There are no images, since one tells a stranger who reads an incident and when.
 """
 
+import re
+
 import nh3
 from django.utils.safestring import mark_safe
 from markdown_it import MarkdownIt
@@ -20,6 +22,35 @@ LOWER = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
 
 _parser = MarkdownIt("js-default", {"html": False, "linkify": True, "typographer": False, "breaks": True})
 _parser.disable("image")
+
+
+# What we wrote ourselves and show as a page: it keeps its headings, each with an id to link to.
+PAGE_TAGS = {*TAGS, "h1", "h2"}
+PAGE_ATTRIBUTES = {**ATTRIBUTES, **{f"h{level}": {"id"} for level in range(1, 7)}}
+_page_parser = MarkdownIt("js-default", {"html": False, "linkify": False, "typographer": False})
+_page_parser.disable("image")
+
+
+def anchor(title):
+    """The id of a heading, as GitHub makes it: `Mail that comes back` is `mail-that-comes-back`."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def page(text, link):
+    """A document of ours as HTML, and its title. `link(href)` says where a link of it leads, None for nowhere."""
+    tokens, title = _page_parser.parse(text), ""
+    for before, token in zip(tokens, tokens[1:], strict=False):
+        if before.type == "heading_open":
+            said = "".join(part.content for part in token.children)
+            title = title or said
+            before.attrSet("id", anchor(said))
+        for part in token.children or ():
+            if part.type == "link_open":
+                href = link(part.attrGet("href"))
+                part.attrs = {"href": href} if href else {}
+    found = _page_parser.renderer.render(tokens, _page_parser.options, {})
+    clean = nh3.clean(found, tags=PAGE_TAGS, attributes=PAGE_ATTRIBUTES, url_schemes=SCHEMES, link_rel="noopener")
+    return title, mark_safe(clean)
 
 
 def _lower(tokens):

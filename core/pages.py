@@ -2,7 +2,8 @@
 
 A fragment is a template `_<name>.html` beside the page's, whose outermost element says `data-fragment="<name>"`. A
 request that names fragments (`X-Fragment: head,timeline`, or `?fragment=`) gets only these parts of the same page, and
-what there is to say (`django.contrib.messages`) as one more. static/js/fragments.js merges them into the page.
+what there is to say (`django.contrib.messages`) as one more. static/js/fragments.js merges them into the page. A page
+that fetches itself because of news (`X-News`) takes no message away from the form that it answers.
 """
 
 from pathlib import PurePosixPath
@@ -28,7 +29,9 @@ def respond(request, template, context, *, fragments=(), status=200):
     if names:
         folder = PurePosixPath(template).parent
         parts = [render_to_string(f"{folder}/_{name}.html", context, request) for name in names]
-        response = HttpResponse("\n".join([*parts, render_to_string("_messages.html", {}, request)]), status=status)
+        if "X-News" not in request.headers:
+            parts.append(render_to_string("_messages.html", {}, request))
+        response = HttpResponse("\n".join(parts), status=status)
     else:
         response = render(request, template, context, status=status)
     patch_vary_headers(response, ["X-Fragment"])

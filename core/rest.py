@@ -171,6 +171,8 @@ class Shape(serializers.ModelSerializer):
 
 
 class SluggedShape(Shape):
+    reserved_slugs = frozenset()  # addresses of ours
+
     def get_fields(self):
         fields = super().get_fields()
         fields["slug"].required = False
@@ -187,6 +189,7 @@ class SluggedShape(Shape):
             raise serializers.ValidationError({"slug": "The name has no Latin letters to make a slug of. Give one."})
         # Only slugs that begin like this one are looked at: base, base-2, base-3 …
         taken = set(self.Meta.model.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+        taken |= self.reserved_slugs & {base}
         candidates = [base, *(f"{base}-{number}" for number in range(2, len(taken) + 2))]
         return next(slug for slug in candidates if slug not in taken)
 

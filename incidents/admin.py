@@ -9,7 +9,7 @@ from django.utils.html import format_html
 
 from catalog.admin import ServiceAdmin
 from core.admin import Admin, Inline, ReadOnlyAdmin, ReadOnlyInline, choices_field, display
-from incidents.models import Incident, Subscription, TimelineEntry
+from incidents.models import Incident, SavedView, Subscription, TimelineEntry
 from notifications.admin.addresses import DestinationAdmin
 
 SEVERITY_COLOURS = {"Critical": "danger", "High": "warning", "Medium": "info", "Low": "success", "Info": "success"}
@@ -78,6 +78,18 @@ class TimelineEntryAdmin(ReadOnlyAdmin):
         (None, {"fields": ("incident", "kind", "at", "by", "via", "text")}),
         ("Reasons", {"fields": ("data", "recorded_at")}),
     )
+
+
+@admin.register(SavedView)
+class SavedViewAdmin(Admin):
+    """Filters of the list under a name. They are made on the list itself; what is in the way is changed here."""
+
+    list_display = ("name", "owner", "team", "query")
+    list_filter = ("team",)
+    list_select_related = ("owner", "team")
+    search_fields = ("name", "owner__name", "owner__email")
+    autocomplete_fields = ("owner", "team")
+    fieldsets = ((None, {"fields": ("name", "owner", "team", "query", "created_at")}),)
 
 
 # --- subscriptions ------------------------------------------------------------------------------------------------

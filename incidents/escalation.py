@@ -128,7 +128,7 @@ def step_key(incident, round, level):
     return f"{incident.topic}:r{round}:l{level}"
 
 
-def page_person(incident, user, *, key, now, via, by, event="reassigned", why="named by hand"):
+def page_person(incident, user, *, key, now, via, by, event="reassigned", why="named by hand", said=""):
     """Page one person outside the levels, for example after a reassignment; say in the timeline if that fails."""
     person = steps.Candidate(user.pk, str(user), why)
     step = steps.Step(incident.escalation_round, incident.escalation_level, (person,), (), None)
@@ -136,7 +136,7 @@ def page_person(incident, user, *, key, now, via, by, event="reassigned", why="n
         f"{incident.topic}:{key}",
         incident.topic,
         user.pk,
-        messages.page(incident, step, event=event, by=by, via=via),
+        messages.page(incident, step, event=event, by=by, via=via, said=said),
         share=incident.share,
         level=step.level,
         target_seconds=target_seconds(incident.priority),

@@ -13,7 +13,7 @@ from core.announce import announce
 from core.errors import DomainError, NotFound
 from incidents import escalation, states, timeline
 from incidents.figures import answer_text, span
-from incidents.models import Incident, Severity
+from incidents.models import Incident, Responder, Severity
 from incidents.priorities import priority_of, urgency_of
 from incidents.signals import incident_changed, incidents_escalated, incidents_triggered
 from notifications import outbox, resending
@@ -21,6 +21,16 @@ from notifications.message import storable
 from oncall import chain
 
 LONGEST_SNOOZE = dt.timedelta(days=7)
+LONGEST_IMPACT = Incident._meta.get_field("impact").max_length
+# The entry that brought an incident to a state, and its words.
+BROUGHT = {
+    "acknowledged": "acknowledged",
+    "investigating": "started to investigate",
+    "remediating": "started to repair",
+    "resolved": "resolved",
+    "merged": "merged",
+    "closed": "closed",
+}
 
 
 @dataclasses.dataclass
@@ -124,6 +134,42 @@ def locked(number):
         raise NotFound(f"There is no incident #{number}.") from None
 
 
+def refused(incident, verb, *, by, now):
+    """The IllegalMove for a verb that the incident's state does not allow: it says what happened meanwhile."""
+    step = f"Its work goes on in #{incident.merged_into_id}." if incident.merged_into_id else ""
+    return states.refused(
+        verb, incident.status, happened=_happened(incident, by, now), next_step=step if not incident.is_open else ""
+    )
+
+
+def _happened(incident, by, now):
+    """“Bob resolved it 2 m 15 s ago.”: who brought the incident to where it is."""
+    if incident.status == states.TRIGGERED:
+        return ""
+    kinds = ["merged", "resolved"] if incident.status == states.RESOLVED else [incident.status]
+    entry = incident.timeline.filter(kind__in=kinds).select_related("by").order_by("-id").first()
+    if entry is None:
+        return ""
+    ago = f"{span(now - entry.at)} ago" if now - entry.at >= dt.timedelta(seconds=1) else "just now"
+    if entry.by_id is None:
+        if entry.kind == "resolved" and entry.via == "source":
+            return f"Its last alert stopped firing {ago}."
+        who = "The source" if entry.via == "source" else "The system"
+    else:
+        who = "You" if by and entry.by_id == by.pk else str(entry.by)
+    what = f"{BROUGHT[entry.kind]} it" if entry.kind not in ("investigating", "remediating") else BROUGHT[entry.kind]
+    if entry.kind == "merged":
+        what += f" into #{entry.data.get('into', incident.merged_into_id)}"
+    return f"{who} {what} {ago}."
+
+
+def moved(incident, verb, *, by, now):
+    """The state that the verb leads to. Raises IllegalMove when it leads nowhere."""
+    if (incident.status, verb) not in states.MOVES:
+        raise refused(incident, verb, by=by, now=now)
+    return states.after(verb, incident.status)
+
+
 @transaction.atomic
 def acknowledge(number, *, by, now, via="web"):
     """Take the incident: stop its escalation and note who has it. Twice is harmless.
@@ -134,9 +180,10 @@ def acknowledge(number, *, by, now, via="web"):
     if incident.status in (states.ACKNOWLEDGED, states.INVESTIGATING, states.REMEDIATING):
         if by:  # two people tapped the button at once: what this one was sent counts as answered, and only that
             resending.answer(incident.topic, by=by, reason="acknowledged", now=now)
+            _join(incident, by, now=now, via=via)
         return incident
     previous = {"status": incident.status}
-    incident.status = states.after("acknowledge", incident.status)
+    incident.status = moved(incident, "acknowledge", by=by, now=now)
     incident.acknowledged_at = now
     incident.acknowledged_by = by
     # A machine has no telephone: if it grows worse, people are called.
@@ -154,10 +201,19 @@ def acknowledge(number, *, by, now, via="web"):
     )
     text = f"Acknowledged by {by or 'the source'} {answer_text(incident)}."
     timeline.record(incident, "acknowledged", text, at=now, by=by, via=via)
+    if by:
+        _join(incident, by, now=now, via=via)
     outbox.settle([incident.topic], by=by, reason=f"acknowledged by {by or 'the source'}", now=now)
     escalation.quiet(incident, now=now)
-    _announce(incident, "acknowledge", text=text, previous=previous, by=by, now=now, via=via)
+    tell(incident, "acknowledge", text=text, previous=previous, by=by, now=now, via=via)
     return incident
+
+
+def _join(incident, user, *, now, via):
+    """Whoever was asked to help and answers the page has joined."""
+    asked = Responder.objects.filter(incident=incident, user=user, joined_at=None)
+    if asked.update(joined_at=now, declined_at=None):
+        timeline.record(incident, "joined", f"{user} joined.", at=now, by=user, via=via)
 
 
 @transaction.atomic
@@ -175,11 +231,11 @@ def remediate(number, *, by, now, via="web"):
 def _move(number, verb, kind, text, *, by, now, via):
     incident = locked(number)
     previous = {"status": incident.status}
-    incident.status = states.after(verb, incident.status)
+    incident.status = moved(incident, verb, by=by, now=now)
     incident.save(update_fields=["status"])
     text = f"{text} by {by or 'the system'}."
     timeline.record(incident, kind, text, at=now, by=by, via=via)
-    _announce(incident, verb, text=text, previous=previous, by=by, now=now, via=via)
+    tell(incident, verb, text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 
@@ -191,7 +247,7 @@ def resolve(number, *, by, now, via="web", note=""):
     """
     incident = locked(number)
     previous = {"status": incident.status}
-    incident.status = states.after("resolve", incident.status)
+    incident.status = moved(incident, "resolve", by=by, now=now)
     incident.resolved_at = now
     incident.resolved_by = by
     incident.resolution_note = storable(note).strip()
@@ -211,7 +267,7 @@ def resolve(number, *, by, now, via="web", note=""):
     timeline.record(incident, "resolved", text, at=now, by=by, via=via)
     outbox.settle([incident.topic], by=by, reason="the incident was resolved", now=now)
     escalation.quiet(incident, now=now)
-    _announce(incident, "resolve", text=text, previous=previous, by=by, now=now, via=via)
+    tell(incident, "resolve", text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 
@@ -220,12 +276,12 @@ def close(number, *, by, now, via="web"):
     """Put a resolved incident away. Raises IllegalMove unless it is resolved."""
     incident = locked(number)
     previous = {"status": incident.status}
-    incident.status = states.after("close", incident.status)
+    incident.status = moved(incident, "close", by=by, now=now)
     incident.closed_at = now
     incident.save(update_fields=["status", "closed_at"])
     text = f"Closed by {by or 'the system'}."
     timeline.record(incident, "closed", text, at=now, by=by, via=via)
-    _announce(incident, "close", text=text, previous=previous, by=by, now=now, via=via)
+    tell(incident, "close", text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 
@@ -237,7 +293,7 @@ def escalate(number, *, by, now, via="web"):
     """
     incident = locked(number)
     if not incident.is_open:
-        raise states.refused("escalate", incident.status)
+        raise refused(incident, "escalate", by=by, now=now)
     callers = escalation.Callers([incident.policy], now=now)
     step = callers.step(incident)
     if step.is_over:
@@ -254,7 +310,7 @@ def escalate(number, *, by, now, via="web"):
     timeline.record(incident, "escalated", f"Escalated by {by or 'the system'}.", at=now, by=by, via=via)
     (entry,) = escalation.page_many([(incident, step)], callers, now=now, via=via, by=by)
     text = f"Escalated by {by or 'the system'}. {entry.text}"
-    _announce(incident, "escalate", text=text, previous=previous, by=by, now=now, via=via)
+    tell(incident, "escalate", text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 
@@ -266,7 +322,7 @@ def reassign(number, *, to, by, now, via="web"):
     """
     incident = locked(number)
     if not incident.is_open:
-        raise states.refused("reassign", incident.status)
+        raise refused(incident, "reassign", by=by, now=now)
     if not to.is_active:
         raise DomainError(f"{to} is deactivated. Choose somebody who is active.")
     if to.is_machine:
@@ -283,7 +339,7 @@ def reassign(number, *, to, by, now, via="web"):
     text = f"Reassigned to {to} by {by or 'the system'}."
     timeline.record(incident, "reassigned", text, at=now, by=by, via=via)
     escalation.page_person(incident, to, key=f"reassign{incident.page_number}", now=now, via=via, by=by)
-    _announce(incident, "reassign", text=text, previous=previous, by=by, now=now, via=via)
+    tell(incident, "reassign", text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 
@@ -295,7 +351,7 @@ def snooze(number, *, until, by, now, via="web"):
     """
     incident = locked(number)
     if not incident.is_open:
-        raise states.refused("snooze", incident.status)
+        raise refused(incident, "snooze", by=by, now=now)
     if not now < until <= now + LONGEST_SNOOZE:
         raise DomainError("Snooze until a time in the future, at most 7 days away.")
     previous = {"snoozed_until": incident.snoozed_until and incident.snoozed_until.isoformat()}
@@ -305,7 +361,7 @@ def snooze(number, *, until, by, now, via="web"):
     text = f"Snoozed by {by or 'the system'} for {span(until - now)}, until {until:%Y-%m-%d %H:%M} UTC."
     timeline.record(incident, "snoozed", text, at=now, by=by, via=via, until=until.isoformat())
     outbox.settle([incident.topic], by=by, reason=f"snoozed by {by or 'the system'}", now=now)
-    _announce(incident, "snooze", text=text, previous=previous, by=by, now=now, via=via)
+    tell(incident, "snooze", text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 
@@ -332,12 +388,13 @@ def worsen(number, *, severity, why, now, priority="", via="source"):
     text = f"Severity is {incident.severity} and priority {incident.priority} now. {why}"
     timeline.record(incident, "worsened", text, at=now, via=via)
     if incident.urgency == "high" and not was_loud and (incident.escalation_level or incident.escalation_round):
-        _call_loudly(incident, now=now, via=via)
-    _announce(incident, "edit", text=text, previous=previous, by=None, now=now, via=via)
+        call_loudly(incident, now=now, via=via)
+    tell(incident, "edit", text=text, previous=previous, by=None, now=now, via=via)
     return incident
 
 
-def _call_loudly(incident, *, now, via):
+def call_loudly(incident, *, now, via):
+    """Call whoever has the locked incident, else its policy from the first level, and end its snooze."""
     incident.snoozed_until = None
     if incident.status != states.TRIGGERED and incident.assignee and incident.assignee.is_active:
         incident.page_number += 1
@@ -373,23 +430,28 @@ def add_note(number, *, text, by, now, via="web"):
         raise DomainError("The note is empty. Write what the others should know.")
     incident = locked(number)
     timeline.record(incident, "note", text[:20000], at=now, by=by, via=via)
-    _announce(incident, "note", text=text[:20000], previous={}, by=by, now=now, via=via)
+    tell(incident, "note", text=text[:20000], previous={}, by=by, now=now, via=via)
     return incident
 
 
 @transaction.atomic
 def edit(number, *, by, now, via="web", **changes):
-    """Change `title`, `description` or `priority`; the urgency of later pages follows the priority.
+    """Change `title`, `description`, `impact`, `severity` or `priority`.
 
-    Raises IllegalMove when the incident is closed.
+    The urgency of later pages follows the priority, and a change of the severity alone leaves both. Raises IllegalMove
+    when the incident is closed.
     """
     incident = locked(number)
     if incident.status == states.CLOSED:
-        raise states.refused("edit", incident.status)
+        raise refused(incident, "edit", by=by, now=now)
     if "title" in changes:
         changes["title"] = _clean_title(changes["title"])
     if "description" in changes:
         changes["description"] = storable(changes["description"])
+    if "impact" in changes:
+        changes["impact"] = " ".join(storable(changes["impact"]).split())[:LONGEST_IMPACT]
+    if changes.get("severity", incident.severity) not in Severity.values:
+        raise DomainError(f"“{changes['severity']}” is not a severity. Use {', '.join(Severity.values)}.")
     changed = [name for name, value in changes.items() if getattr(incident, name) != value]
     if not changed:
         return incident
@@ -398,14 +460,19 @@ def edit(number, *, by, now, via="web", **changes):
         setattr(incident, name, changes[name])
     incident.urgency = urgency_of(incident.priority)
     incident.save(update_fields=[*changed, "urgency"])
-    what = ", ".join(
-        f"priority is {incident.priority}" if name == "priority" else f"{name} changed" for name in changed
-    )
+    what = ", ".join(_said(incident, name) for name in changed)
     text = f"Edited by {by or 'the system'}: {what}."
     timeline.record(incident, "edited", text, at=now, by=by, via=via)
-    _announce(incident, "edit", text=text, previous=previous, by=by, now=now, via=via)
+    tell(incident, "edit", text=text, previous=previous, by=by, now=now, via=via)
     return incident
 
 
-def _announce(incident, verb, *, text, previous, by, now, via):
+def _said(incident, name):
+    if name in ("priority", "severity"):
+        return f"{name} is {getattr(incident, name)}"
+    return f"impact is “{incident.impact}”" if name == "impact" and incident.impact else f"{name} changed"
+
+
+def tell(incident, verb, *, text, previous, by, now, via):
+    """Announce what a verb did."""
     announce(incident_changed, incident=incident, verb=verb, by=by, via=via, text=text, previous=previous, now=now)

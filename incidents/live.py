@@ -51,6 +51,11 @@ _open = Counter()  # address or person -> sockets of this process
 _listening = Counter()  # (person, the teams hidden from them) -> sockets of this process
 SEND_SECONDS = 20  # a browser that takes nothing for so long is gone; below the layer's expiry of 60 s
 MANY = 500  # a page that missed more incidents than this loads itself anew
+# Whoever hears of news fetches what changed, and a fetch costs the process so much. Few pages do it at once; many
+# spread it, so that alerts that come in meanwhile do not stand behind all of them.
+FETCH_MS = 15
+FEW = 20
+MOST_SPREAD_MS = 5000
 
 NET_SECONDS = 5  # the pump looks this often without being told
 GATHER_SECONDS = 0.1  # a burst of entries becomes one message
@@ -69,11 +74,17 @@ def newest():
     return TimelineEntry.objects.order_by("-id").values_list("pk", flat=True).first() or 0
 
 
-def news(entry, incidents, kinds):
-    """What a socket says: the timeline stands at `entry`, and these incidents changed in these ways."""
+def news(entry, incidents, kinds, *, listeners=0):
+    """What a socket says: the timeline stands at `entry`, and these incidents changed in these ways.
+
+    With many listeners it says over how many milliseconds they share their fetches out among each other.
+    """
     if len(incidents) > MANY:
         return json.dumps({"entry": entry, "reload": True})
-    return json.dumps({"entry": entry, "incidents": sorted(incidents), "kinds": sorted(kinds)})
+    said = {"entry": entry, "incidents": sorted(incidents), "kinds": sorted(kinds)}
+    if listeners > FEW:
+        said["spread_ms"] = min(listeners * FETCH_MS, MOST_SPREAD_MS)
+    return json.dumps(said)
 
 
 # --- the socket -----------------------------------------------------------------------------------------------
@@ -346,7 +357,8 @@ class Pump:
 
     async def _tell(self, group, rows):
         if rows:
-            text = news(self._last, {row[1] for row in rows}, {row[2] for row in rows})
+            listeners = sum(_listening.values())
+            text = news(self._last, {row[1] for row in rows}, {row[2] for row in rows}, listeners=listeners)
             await get_channel_layer().group_send(group, {"type": "live.changed", "text": text})
 
     async def _called(self, connection, rows):

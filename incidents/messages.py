@@ -26,13 +26,13 @@ def subject_of(incident):
     return f"[#{incident.pk}] {incident.title}"[:250]
 
 
-def page(incident, step, *, event="triggered", by=None, via="system"):
-    """The page of one escalation step: what is wrong, where, and why this person."""
+def page(incident, step, *, event="triggered", by=None, via="system", said=""):
+    """The page of one escalation step: what is wrong, where, and why this person; or `said`, where a person asks."""
     global _body
     if _body is None:
         _body = loader.get_template("incidents/page.txt")
     minutes = target_seconds(incident.priority) // 60
-    body = _body.render({"incident": incident, "step": step, "target_minutes": minutes})
+    body = _body.render({"incident": incident, "step": step, "target_minutes": minutes, "said": said})
     return _message(
         incident,
         title=f"{incident.priority} {incident.title}",
@@ -101,6 +101,37 @@ def resolved(incident, *, by, via="system", previous=None, verb="resolved", more
         previous=previous,
         fields=(("Duration", took),),
         more=more,
+    )
+
+
+def merged(incident, *, by, via="system", previous=None):
+    """That it is over because its work goes on in another one."""
+    return _message(
+        incident,
+        title=f"Merged: {incident.title}",
+        body=f"{by or 'The system'} merged it into #{incident.merged_into_id}. Its work goes on there: "
+        f"{url_of(incident.merged_into)}",
+        kind=Kind.RESOLVED,
+        event="merged",
+        by=by,
+        via=via,
+        previous=previous,
+        fields=(("Merged into", f"#{incident.merged_into_id}"),),
+        more={"merged_into": incident.merged_into_id},
+    )
+
+
+def reopened(incident, *, text, by, via="system", previous=None):
+    """That a merged incident is work of its own again."""
+    return _message(
+        incident,
+        title=f"{incident.priority} Open again: {incident.title}",
+        body=text,
+        kind=Kind.PAGE,
+        event="reopened",
+        by=by,
+        via=via,
+        previous=previous,
     )
 
 

@@ -54,8 +54,9 @@ class Incident(models.Model):
     number = models.BigAutoField(primary_key=True)
     title = models.CharField(max_length=1024)
     description = models.TextField(blank=True)
-    service = models.ForeignKey(Service, on_delete=models.PROTECT, related_name="incidents")
-    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="incidents")
+    # Their indexes are incident_by_service and incident_by_team, which also give the order of lists.
+    service = models.ForeignKey(Service, on_delete=models.PROTECT, related_name="incidents", db_index=False)
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="incidents", db_index=False)
     severity = models.CharField(max_length=10, choices=Severity.choices)
     priority = models.CharField(max_length=2, choices=Priority.choices)
     urgency = models.CharField(max_length=10, choices=[("high", "High"), ("low", "Low")])
@@ -120,6 +121,12 @@ class Incident(models.Model):
             ),
             models.Index(fields=["triggered_at"], name="incident_by_time"),
             GinIndex(WORDS, name="incident_by_words"),
+            # Lists of a million incidents: each of these is read in the order in which it is shown.
+            models.Index(fields=["service", "-number"], name="incident_by_service"),
+            models.Index(fields=["team", "-number"], name="incident_by_team"),
+            models.Index(fields=["priority", "-number"], name="incident_by_priority"),
+            models.Index(fields=["severity", "-number"], name="incident_by_severity"),
+            models.Index(fields=["-number"], name="incident_open", condition=Q(status__in=states.OPEN)),
         ]
         constraints = [
             models.CheckConstraint(

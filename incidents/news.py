@@ -1,15 +1,18 @@
 """Who is told of what becomes of an incident: the destinations that subscribed, and the people who were paged."""
 
+import dataclasses
 import re
 import uuid
 
 from django.db.models import Q
 
+from accounts.models import User
+from accounts.permissions import visible
 from incidents import messages
-from incidents.models import Severity, Subscription
+from incidents.models import Incident, Severity, Subscription
 from notifications import changes, outbox
-from notifications.message import Kind
-from notifications.models import ContactMethod, Notification
+from notifications.message import CALLS, Kind
+from notifications.models import ContactMethod, Notification, channels
 
 Event = Subscription.Event
 
@@ -24,7 +27,14 @@ TOLD = {
     "edit": (Event.CHANGED, "updated", "Changed"),
     "snooze": (Event.CHANGED, "updated", "Snoozed"),
     "note": (Event.NOTE, "note_added", "Note"),
+    "merge": (Event.RESOLVED, "merged", "Merged"),
+    "unmerge": (Event.TRIGGERED, "reopened", "Open again"),
+    "take_in": (Event.CHANGED, "updated", "Merged"),
+    "let_go": (Event.CHANGED, "updated", "Taken apart"),
+    "update": (Event.UPDATE, "status_update", "Update"),
 }
+# These stand below the first message, and wait for nothing: they stay true whatever happens later.
+IN_THREAD = ("note", "update")
 # Buttons and colours would be wrong from then on: what can be changed in place is changed, asked for or not.
 ALWAYS_IN_PLACE = (Event.ACKNOWLEDGED, Event.RESOLVED)
 LOUDNESS = {severity: len(Severity.values) - place for place, severity in enumerate(Severity.values)}
@@ -80,16 +90,20 @@ def tell_escalated(entries, *, now):
 
 
 def tell_changed(incident, verb, *, by, via, text, previous, now):
-    """Tell of one verb: the destinations, and after an acknowledgement or the end the people who were paged."""
-    # Both happen once in the life of an incident; the others may happen again.
+    """Tell of one verb: the destinations, after an acknowledgement or the end the people who were paged, and of the
+    end and of updates those who follow.
+    """
+    # These happen once in the life of an incident; the others may happen again.
     key = f"{incident.topic}:{verb}"
     if verb not in ("acknowledge", "resolve", "close"):
         key += f":{uuid.uuid4().hex[:12]}"
-    if verb in ("acknowledge", "resolve"):
+    message = None
+    if verb in ("acknowledge", "resolve", "merge", "update"):
         message = _message(incident, verb, by=by, via=via, text=text, previous=previous)
+    if verb in ("acknowledge", "resolve", "merge"):
         changes.tell_readers(incident.topic, message, key=key, skip_user_id=by.pk if by else None, now=now)
-    else:
-        message = None
+    if verb in ("resolve", "merge", "update"):
+        _tell_others(incident, verb, message, key=key, by=by, now=now)
     subscriptions = _Subscriptions([incident])
     if not subscriptions:
         return
@@ -99,14 +113,65 @@ def tell_changed(incident, verb, *, by, via, text, previous, now):
     message = message or _message(incident, verb, by=by, via=via, text=text, previous=previous)
     event = TOLD[verb][0]
     wanted = {place.pk: place for place, _ in subscriptions.of(incident, event)}
-    places = subscriptions.of(incident, None) if event in ALWAYS_IN_PLACE else subscriptions.of(incident, event)
+    is_for_all = event in ALWAYS_IN_PLACE or verb == "unmerge"
+    places = subscriptions.of(incident, None) if is_for_all else subscriptions.of(incident, event)
     changes.tell_places(
         [
-            changes.News(incident.topic, key, message, place, incident.share, is_quiet=place.pk not in wanted)
+            changes.News(
+                incident.topic,
+                key,
+                message,
+                place,
+                incident.share,
+                is_quiet=place.pk not in wanted,
+                is_asked_for=verb == "update",
+            )
             for place, _ in places
         ],
         now=now,
     )
+
+
+def _tell_others(incident, verb, message, *, key, by, now):
+    """Tell those who follow the incident, and of a merge those who work on it; whoever was paged knows already."""
+    wanted = set(incident.followers.values_list("user_id", flat=True))
+    if verb == "merge":
+        wanted |= set(incident.responders.filter(declined_at=None).values_list("user_id", flat=True))
+        wanted.add(incident.assignee_id)
+    if verb != "update" and wanted:
+        paged = Notification.objects.filter(topic=incident.topic, user__in=wanted - {None}, kind__in=CALLS)
+        wanted -= set(paged.filter(state__in=changes.REACHED).values_list("user_id", flat=True))
+    if by and verb != "update":
+        wanted.discard(by.pk)
+    tell_people(incident, wanted - {None}, message, key=key.removeprefix(f"{incident.topic}:"), now=now)
+
+
+def tell_people(incident, user_ids, message, *, key, now):
+    """Tell people quietly about an incident, each once for this `key`: by their rules for low urgency.
+
+    Without such a rule they get a mail, or where they have none, whatever does not ring. Who may not see the incident
+    is not told. In the caller's transaction.
+    """
+    people = {user.pk: user for user in User.objects.filter(pk__in=user_ids, is_active=True)}
+    seeing = [pk for pk, user in people.items() if visible(Incident.objects.filter(pk=incident.pk), user).exists()]
+    if not seeing:
+        return
+    reaches = {pk: _quietly(reach) for pk, reach in outbox.reaches(seeing).items()}
+    message = dataclasses.replace(message, urgency="low")
+    pages = [
+        outbox.Page(f"{incident.topic}:{key}", incident.topic, pk, message, is_repeat=True, share=incident.share)
+        for pk in seeing
+    ]
+    outbox.plan_many(pages, now=now, reaches=reaches)
+
+
+def _quietly(reach):
+    """How somebody is told what asks for no answer: nobody is rung up for it."""
+    methods = [one for one in reach.methods if one.channel in channels and channels.get(one.channel).tells_changes]
+    if not any(rule.urgency == "low" for rule in reach.rules):
+        mails = [one for one in methods if one.channel == "email" and one.is_usable]
+        methods = mails or methods
+    return dataclasses.replace(reach, methods=tuple(methods))
 
 
 def _message(incident, verb, *, by, via, text, previous):
@@ -114,12 +179,16 @@ def _message(incident, verb, *, by, via, text, previous):
         return messages.acknowledged(incident, by=by, via=via, previous=previous)
     if verb == "resolve":
         return messages.resolved(incident, by=by, via=via, previous=previous)
+    if verb == "merge":
+        return messages.merged(incident, by=by, via=via, previous=previous)
+    if verb == "unmerge" and incident.is_open:
+        return messages.reopened(incident, text=text, by=by, via=via, previous=previous)
     _, event, what = TOLD[verb]
     if "priority" in previous:
         event, what = "priority_changed", f"Now {incident.priority}"
     if verb == "note":
         text = f"{by or 'The system'}: {text}"
-    more = {"in_thread": True} if verb == "note" else None
+    more = {"in_thread": True} if verb in IN_THREAD else None
     return messages.changed(incident, event=event, what=what, text=text, by=by, via=via, previous=previous, more=more)
 
 

@@ -11,3 +11,11 @@ incidents_escalated = Signal()
 # incident: Incident, verb: str ("acknowledge", "resolve" …), by: User or None, via: str, text: a sentence that says
 # what was done, previous: dict of what was there before ({"status": "triggered"}), now: datetime.
 incident_changed = Signal()
+
+# source: Incident whose work goes on in target: Incident; now: datetime. Both are locked. A listener that fails stops
+# the merge: a half of it would leave alerts behind.
+incidents_merged = Signal()
+
+# source: Incident that is taken out of target: Incident again; now: datetime. Each listener takes its rows back and
+# answers how many of those of the source still fire, or None when it has none. One that fails stops it.
+incidents_unmerged = Signal()

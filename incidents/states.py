@@ -1,4 +1,7 @@
-"""Which move is legal. Forward only; `resolved` from any open state."""
+"""Which move is legal. Forward only; `resolved` from any open state.
+
+The only exception is a merge that is taken back: the incident stands again where it stood before. See merging.py.
+"""
 
 from core.errors import IllegalMove
 
@@ -52,6 +55,10 @@ PAST = {
     "edit": "edited",
     "snooze": "snoozed",
     "unsnooze": "woken",
+    "merge": "merged",
+    "respond": "given more people",
+    "list": "given tasks",
+    "update": "reported on",
 }
 
 
@@ -63,9 +70,10 @@ def after(verb, state):
         raise refused(verb, state) from None
 
 
-def refused(verb, state):
-    """The error for a verb that this state does not allow."""
-    return IllegalMove(f"This incident is {state}, so it cannot be {PAST[verb]}. {NEXT_STEP[state]}")
+def refused(verb, state, *, happened="", next_step=""):
+    """The error for a verb that this state does not allow. `happened` is a sentence: who brought it there, when."""
+    sentence = f"{happened} This incident is {state}, so it cannot be {PAST[verb]}. {next_step or NEXT_STEP[state]}"
+    return IllegalMove(sentence.strip())
 
 
 def verbs(state):

@@ -30,7 +30,8 @@ FEW = 3
 class News:
     """Something to tell one destination about a topic.
 
-    `is_quiet`: only where an earlier message can be changed in place, because nobody asked to be told.
+    `is_quiet`: only where an earlier message can be changed in place, because nobody asked to be told. `is_asked_for`:
+    also where each word more is one more message.
     """
 
     topic: str
@@ -39,6 +40,7 @@ class News:
     destination: Destination
     share: str = ""
     is_quiet: bool = False
+    is_asked_for: bool = False
 
 
 def tell_readers(topic, message, *, key, skip_user_id=None, now):
@@ -132,7 +134,7 @@ def tell_places(news, *, now):
         channel = channels.get(place.channel)
         if one.is_quiet and not (first and channel.can_update):
             continue
-        if one.message.kind == Kind.UPDATE and not channel.tells_updates:
+        if one.message.kind == Kind.UPDATE and not (channel.tells_updates or one.is_asked_for):
             continue
         body = bodies.get(id(one.message)) or bodies.setdefault(id(one.message), json.dumps(one.message.to_json()))
         rows.append(

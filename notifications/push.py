@@ -1,15 +1,20 @@
 """The pages of browser push: signing a browser up and off, its service worker, and what that reports back."""
 
+import functools
+import hashlib
 import json
+from pathlib import Path
 
 from django.conf import settings
 from django.http import HttpResponse, JsonResponse
+from django.middleware.csrf import get_token
+from django.shortcuts import render
 from django.template import loader
 from django.templatetags.static import static
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import etag, require_GET, require_POST
 
 from core import secrets
 from core.errors import NotFound
@@ -19,6 +24,14 @@ from notifications.models import ContactMethod, Notification
 
 LONGEST_BODY = 8 * 1024
 MOST_BROWSERS = 20  # of one person
+WORKER = ("push", "copies", "queue")  # the parts of the service worker, in templates/notifications/worker
+PACKAGES = (
+    "packages/htmx.org/dist/htmx.min.js",
+    "packages/idiomorph/dist/idiomorph.min.js",
+    "packages/@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
+)
+# --bg and --surface of static/css/watchbill.css: a manifest knows one theme only, and people are called at night.
+BACKGROUND, THEME = "#0b0e13", "#12161d"
 STATES = {"shown": "delivered", "clicked": "read"}
 # The first that is found in the User-Agent counts: Edge also calls itself Chrome, and Chrome also Safari.
 BROWSERS = (
@@ -49,10 +62,33 @@ def public_key():
     return account.config["public_key"] if account else ""
 
 
+@functools.cache
+def _worker():
+    """The text of the service worker, and its version: a hash of all that it brings."""
+    build = {
+        "static": settings.STATIC_URL,
+        "files": _files(),
+        "icon": static("icons/icon-192.png"),
+        "badge": static("icons/badge-96.png"),
+    }
+    parts = [f"const BUILD = {json.dumps(build)};"]
+    parts += [loader.render_to_string(f"notifications/worker/{name}.js") for name in WORKER]
+    text = "\n".join(parts)
+    return text, hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _files():
+    """Addresses of what a kept page needs: our own scripts and styles, and the packages that every page loads."""
+    ours = [path for folder in settings.STATICFILES_DIRS for path in sorted(Path(folder).glob("[cj]s*/*.*"))]
+    names = [f"{path.parent.name}/{path.name}" for path in ours if path.suffix in (".css", ".js")]
+    return [static(name) for name in [*names, *PACKAGES, "favicon.svg"]]
+
+
 @require_GET
+@etag(lambda request: f'"{_worker()[1]}"')
 def service_worker(request):
     """The service worker, for the whole site: so it stands at the root, and is looked for anew at every visit."""
-    response = HttpResponse(loader.render_to_string("notifications/sw.js"), content_type="text/javascript")
+    response = HttpResponse(_worker()[0], content_type="text/javascript")
     response.headers["Cache-Control"] = "no-cache"
     response.headers["Service-Worker-Allowed"] = "/"
     return response
@@ -61,17 +97,48 @@ def service_worker(request):
 @require_GET
 def manifest(request):
     """What makes the site an app on the home screen; an iPhone allows push to nothing else."""
-    icon = {"src": static("favicon.svg"), "type": "image/svg+xml", "sizes": "any", "purpose": "any"}
+    icons = [
+        {"src": static(f"icons/{purpose}-{size}.png"), "type": "image/png", "sizes": f"{size}x{size}", "purpose": word}
+        for purpose, word in (("icon", "any"), ("maskable", "maskable"))
+        for size in (192, 512)
+    ]
+    icons.append({"src": static("favicon.svg"), "type": "image/svg+xml", "sizes": "any", "purpose": "any"})
+    small = [icons[0]]
     answer = {
         "id": "/",
         "name": settings.SITE_NAME,
         "short_name": settings.SITE_NAME[:12],
+        "description": "Who is called, what is broken, and who has it.",
+        "lang": "en",
         "start_url": "/",
         "scope": "/",
         "display": "standalone",
-        "icons": [icon],
+        "background_color": BACKGROUND,
+        "theme_color": THEME,
+        "categories": ["productivity", "utilities"],
+        "icons": icons,
+        "shortcuts": [
+            {"name": "Open an incident", "url": "/incidents/new", "icons": small},
+            {"name": "Incidents", "url": "/incidents", "icons": small},
+            {"name": "On call now", "short_name": "On call", "url": "/oncall", "icons": small},
+        ],
     }
     return JsonResponse(answer, content_type="application/manifest+json", headers={"Cache-Control": "max-age=3600"})
+
+
+@require_GET
+def offline(request):
+    """What the service worker shows instead of a page of which it has no copy. It is the same for everybody."""
+    return render(request, "notifications/offline.html")
+
+
+@require_GET
+@never_cache
+def session(request):
+    """Who is signed in, and the token for what their service worker sends: a page it kept may hold one that is old."""
+    if not request.user.is_authenticated:
+        return JsonResponse({"person": ""})
+    return JsonResponse({"person": str(request.user.uuid), "csrf": get_token(request)})
 
 
 @require_POST

@@ -22,7 +22,7 @@ from alerts.models import (
 from automation.models import Hypothesis, RecommendedAction
 from catalog.models import Dependency, Service
 from incidents import states
-from incidents.models import Incident, Subscription, TimelineEntry
+from incidents.models import Follower, Incident, Responder, SavedView, Subscription, Task, TimelineEntry
 from incidents.priorities import priority_of, urgency_of
 from notifications.models import (
     Attempt,
@@ -458,6 +458,43 @@ class IncidentFactory(DjangoModelFactory):
         return self.triggered_at + dt.timedelta(minutes=5) if self.status == states.CLOSED else None
 
     status = states.TRIGGERED
+
+
+class ResponderFactory(DjangoModelFactory):
+    class Meta:
+        model = Responder
+
+    incident = factory.SubFactory(IncidentFactory)
+    user = factory.SubFactory(UserFactory)
+    added_at = NOW
+
+
+class TaskFactory(DjangoModelFactory):
+    class Meta:
+        model = Task
+
+    incident = factory.SubFactory(IncidentFactory)
+    text = "Call the provider"
+    created_at = NOW
+
+
+class FollowerFactory(DjangoModelFactory):
+    class Meta:
+        model = Follower
+
+    incident = factory.SubFactory(IncidentFactory)
+    user = factory.SubFactory(UserFactory)
+    since = NOW
+
+
+class SavedViewFactory(DjangoModelFactory):
+    class Meta:
+        model = SavedView
+
+    name = factory.Sequence(lambda n: f"View {n}")
+    query = "severity=critical"
+    owner = factory.SubFactory(UserFactory)
+    created_at = NOW
 
 
 class TimelineEntryFactory(DjangoModelFactory):

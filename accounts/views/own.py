@@ -10,10 +10,12 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import audit, privacy, sessions
+from accounts.models import User
 
 
 @login_required
@@ -91,3 +93,22 @@ def export_answer(person, *, by):
     response = HttpResponse(text, content_type="application/json; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="watchbill-{now:%Y-%m-%d}-{person.uuid}.json"'
     return response
+
+
+@login_required
+@never_cache
+@require_POST
+def theme(request):
+    """Choose how the pages look. Answers a script, which has changed the page already, with nothing."""
+    wanted = request.POST.get("theme", "")
+    is_known = wanted in dict(User._meta.get_field("theme").choices)
+    if is_known and wanted != request.user.theme:
+        request.user.theme = wanted
+        request.user.save(update_fields=["theme"])
+    if "text/html" not in request.headers.get("Accept", "text/html"):
+        return HttpResponse(status=204 if is_known else 400)
+    if not is_known:
+        messages.error(request, "Choose how the pages look: as the device, light or dark.")
+    back = request.POST.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
+    return redirect(back if is_ours and back.startswith("/") else "settings")

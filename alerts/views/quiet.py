@@ -156,7 +156,8 @@ def _filled_in(request):
         return {"condition": condition_like(alert), "service": alert.service.slug}
     if old := _found(visible(SILENCES.all(), request.user), uuid=request.GET.get("silence", "")):
         return _initial(old)
-    return {"condition": _text(request, "condition", matching.CONDITION_LIMIT)}
+    condition = _text(request, "condition", matching.CONDITION_LIMIT)
+    return {"condition": condition, "service": _text(request, "service")}
 
 
 def _found(rows, **field):

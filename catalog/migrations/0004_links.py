@@ -3,6 +3,9 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+import catalog.links
+import catalog.models
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -10,6 +13,16 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterField(
+            model_name="service",
+            name="slug",
+            field=models.SlugField(
+                help_text="How alerts and the API name the service.",
+                max_length=100,
+                unique=True,
+                validators=[catalog.models.free_slug],
+            ),
+        ),
         migrations.CreateModel(
             name="Link",
             fields=[
@@ -35,7 +48,10 @@ class Migration(migrations.Migration):
                 (
                     "url",
                     models.URLField(
-                        help_text="Begins with https:// or http://.", max_length=500, verbose_name="address"
+                        help_text="Begins with https:// or http://.",
+                        max_length=500,
+                        validators=[catalog.links.web_address],
+                        verbose_name="address",
                     ),
                 ),
                 (

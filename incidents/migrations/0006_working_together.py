@@ -293,7 +293,7 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(
                 fields=("owner", "name"),
                 name="one_saved_view_per_name",
-                violation_error_message="You have a view of this name already. Choose another name, or delete the old one.",
+                violation_error_message="You have a view of this name already. Choose another, or delete that one.",
             ),
         ),
     ]

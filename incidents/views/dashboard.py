@@ -1,120 +1,249 @@
-"""The first page: what is wrong now, and who has it."""
+"""The first page: what is wrong now, who has it, and who is called next.
 
+What stands at the top of it is fetched anew with every event by every open browser, so each part of the page is worked
+out only when it is asked for, and the parts that change slowly are asked for seldom (`data-every` in the templates).
+"""
+
+import dataclasses
 import datetime as dt
 
 from django.contrib.auth.decorators import login_required
-from django.contrib.postgres.expressions import ArraySubquery
-from django.core.paginator import Paginator
-from django.db.models import Case, Count, Max, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import JSONObject
+from django.db.models import Case, Count, Exists, OuterRef, Q, Sum, Value, When
+from django.db.models.functions import TruncDate
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
-from accounts.models import Team
 from accounts.permissions import may_once_seen, may_somewhere, visible
+from accounts.visibility import hushed
+from catalog import policies
 from catalog.models import Service
-from core.pages import respond
-from incidents import figures, states
-from incidents.models import Incident, TimelineEntry
-from incidents.views.calls import next_calls, number_of
-from notifications.message import storable
+from core.pages import asked, respond
+from core.zones import zone_of
+from incidents import figures, live, states
+from incidents.models import Incident, Priority, Responder
+from incidents.views.calls import next_calls
 from notifications.models import Alarm
+from oncall import chain
 
-A_PAGE = 50
-FIGURES_DAYS = 7
-STATUSES = {"open": "Open", "triggered": "Triggered", "mine": "Open and mine", "all": "All"}
+SHOWN = 50
+ALARMS_SHOWN = 5
+DAYS = 14
+WEEK = 7
+NOISY = 5
+POLICIES_SHOWN = 6
+LEVELS_SHOWN = 3
+MINE = "mine"
 
 
 @login_required
 @never_cache
 def dashboard(request):
     now = timezone.now()
-    chosen = {
-        "status": request.GET.get("status") if request.GET.get("status") in STATUSES else "open",
-        "team": storable(request.GET.get("team", "")),
-        "service": storable(request.GET.get("service", "")),
-        "q": storable(request.GET.get("q", "")).strip(),
-    }
-    seen = visible(Incident.objects.all(), request.user)
-    wanted = _wanted(chosen, request.user)
-    # First of all, and with the number of the newest entry: what changes while we read the rest is told again.
-    counted = _counted(seen, wanted, now)
-    found = seen.filter(wanted).select_related("service", "team", "assignee")
-    urgent = Case(When(status=states.TRIGGERED, then=Value(0)), default=Value(1))
-    page = Counted(found.order_by(urgent, "-number"), A_PAGE, counted["found"]).get_page(request.GET.get("page"))
-    calls = next_calls(page.object_list, now=now)
-    for one in page.object_list:
-        one.next_call, one.may_respond = calls.get(one.pk), may_once_seen(request.user, "respond", one)
-    query = request.GET.copy()
-    query.pop("page", None)
-    query.pop("fragment", None)
-    teams = _teams_and_services(request.user)
+    wanted = asked(request)
+    parts = [name for name in PARTS if not wanted or name in wanted]
     context = {
         "section": "dashboard",
         "now": now,
-        "latest": counted["latest"] or 0,
-        "page": page,
-        "query": query.urlencode(),
-        "chosen": chosen,
-        "is_filtered": bool(chosen["team"] or chosen["service"] or chosen["q"] or chosen["status"] != "open"),
-        "statuses": STATUSES,
-        "teams": teams,
-        "services": sorted((one for team in teams for one in team.its_services), key=lambda one: one["name"].lower()),
-        "open_count": counted["open"],
-        "triggered_count": counted["triggered"],
-        "figures": figures.said(counted),
-        "alarms": list(visible(Alarm.objects.filter(cleared_at=None), request.user)[:6]),
+        # First of all: what changes while we read the rest is told again.
+        "latest": live.newest(),
         "may_open": may_somewhere(request.user, "respond"),
     }
-    return respond(request, "incidents/dashboard.html", context, fragments=("summary", "rows"))
+    for name in parts:
+        context |= PARTS[name](request.user, now)
+    return respond(request, "incidents/dashboard.html", context, fragments=tuple(PARTS))
 
 
-class Counted(Paginator):
-    """Pages of rows that were counted before."""
-
-    def __init__(self, rows, per_page, count):
-        super().__init__(rows, per_page)
-        self.count = count
+# --- what is wrong --------------------------------------------------------------------------------------------
 
 
-def _counted(seen, wanted, now):
-    """What the page counts, in one query over what the person sees: all that matches, all open, and the figures."""
-    is_recent = Q(triggered_at__gte=now - dt.timedelta(days=FIGURES_DAYS))
-    newest = TimelineEntry.objects.order_by("-id").values("pk")[:1]
-    return (
-        seen.filter(wanted | Q(status__in=states.OPEN) | is_recent)
-        .annotate(newest=Subquery(newest))
-        .aggregate(
-            latest=Max("newest", default=Subquery(newest)),  # also when it counts nothing
-            found=Count("pk", filter=wanted),
-            open=Count("pk", filter=Q(status__in=states.OPEN)),
-            triggered=Count("pk", filter=Q(status=states.TRIGGERED)),
-            **figures.answered(is_recent),
+@dataclasses.dataclass
+class Group:
+    """Incidents under one heading. `count` is how many there are, also beyond those that are shown."""
+
+    key: str
+    count: int = 0
+    rows: list = dataclasses.field(default_factory=list)
+
+    @property
+    def hidden(self):
+        return self.count - len(self.rows)
+
+
+def _board(user, now):
+    """All open incidents that the person sees, theirs first, then by priority."""
+    is_theirs = _is_theirs(user)
+    seen = visible(Incident.objects.open(), user).annotate(is_mine=Case(When(is_theirs, Value(True)), default=False))
+    groups = {key: Group(key) for key in (MINE, *Priority.values)}
+    waiting = 0
+    by_priority = dict.fromkeys(Priority.values, 0)
+    counted = seen.order_by().values_list("is_mine", "priority", "status").annotate(Count("pk"))
+    for is_mine, priority, status, count in counted:
+        groups[MINE if is_mine else priority].count += count
+        by_priority[priority] += count
+        waiting += count if status == states.TRIGGERED else 0
+    for one in _rows(seen, user, now) if any(by_priority.values()) else ():
+        groups[MINE if one.is_mine else one.priority].rows.append(one)
+    alarms = list(visible(Alarm.objects.filter(cleared_at=None), user)[: ALARMS_SHOWN + 1])
+    return {
+        "groups": [one for one in groups.values() if one.count],
+        "open_count": sum(by_priority.values()),
+        "waiting_count": waiting,
+        "mine_count": groups[MINE].count,
+        "by_priority": [(priority, count) for priority, count in by_priority.items() if count],
+        "hidden_count": sum(one.hidden for one in groups.values()),
+        "shown_most": SHOWN,
+        "alarms": alarms[:ALARMS_SHOWN],
+        "has_more_alarms": len(alarms) > ALARMS_SHOWN,
+    }
+
+
+def _is_theirs(user):
+    """The condition for an incident that waits for this person: they have it, are called to it, or work on it."""
+    helps = Responder.objects.filter(incident=OuterRef("pk"), user=user, declined_at=None)
+    return Q(assignee=user) | Q(Exists(helps)) | Q(Incident.called(user), status=states.TRIGGERED)
+
+
+def _rows(seen, user, now):
+    """The incidents to show, each with what its row says."""
+    urgent = Case(When(status=states.TRIGGERED, then=Value(0)), default=Value(1))
+    rows = (
+        seen.select_related("service", "team", "assignee")
+        .only(
+            *("title", "severity", "priority", "status", "triggered_at", "policy", "escalation_round"),
+            *("escalation_level", "next_escalation_at", "page_number", "snoozed_until"),
+            *("service__name", "service__team", "team__name", "assignee__name", "assignee__email"),
         )
+        .order_by("-is_mine", urgent, "priority", "-number")[:SHOWN]
     )
+    rows = sorted(rows, key=lambda one: (one.priority, one.status != states.TRIGGERED, -one.number))
+    calls = next_calls(rows, now=now)
+    # Whoever is called answers, also where the team is hidden from them: as accounts.permissions has it.
+    answers_calls = bool(user.access().own_teams("respond"))
+    for one in rows:
+        one.next_call = calls.get(one.pk)
+        one.fuse = _fuse(one, now)
+        one.url = reverse("incident", args=[one.pk])
+        one.acknowledge_url = reverse("incident-act", args=[one.pk, "acknowledge"])
+        one.may_respond = may_once_seen(user, "respond", one) or (one.is_mine and answers_calls)
+    return rows
 
 
-def _teams_and_services(user):
-    """The teams that the person sees, each with `its_services` as `{"slug": …, "name": …}`: in one query."""
-    services = Service.objects.filter(team=OuterRef("pk")).order_by().values(row=JSONObject(slug="slug", name="name"))
-    return list(visible(Team.objects.annotate(its_services=ArraySubquery(services)), user))
+def _fuse(incident, now):
+    """`(start, whole seconds, seconds left)` of the wait for the next call, or None."""
+    if not incident.next_escalation_at or incident.snoozed_until:
+        return None
+    levels = incident.policy.get("levels", ())
+    minutes = next((one["delay_minutes"] for one in levels if one["number"] == incident.escalation_level), 0)
+    whole = minutes * 60 or (incident.next_escalation_at - incident.triggered_at).total_seconds()
+    left = (incident.next_escalation_at - now).total_seconds()
+    return incident.next_escalation_at, max(1, int(whole)), max(0, int(left))
 
 
-def _wanted(chosen, user):
-    """The condition of what the filter asks for."""
-    wanted = Q()
-    if chosen["status"] != "all":
-        wanted &= Q(status__in=states.OPEN)
-    if chosen["status"] == "triggered":
-        wanted &= Q(status=states.TRIGGERED)
-    if chosen["status"] == "mine":
-        wanted &= Q(assignee=user)
-    if chosen["team"]:
-        wanted &= Q(team__slug=chosen["team"])
-    if chosen["service"]:
-        wanted &= Q(service__slug=chosen["service"])
-    if text := chosen["q"]:
-        words = Q(title__icontains=text) | Q(description__icontains=text) | Q(service__name__icontains=text)
-        number = number_of(text.removeprefix("#"))
-        wanted &= words if number is None else words | Q(number=number)
-    return wanted or Q(pk__isnull=False)
+# --- who is on call -------------------------------------------------------------------------------------------
+
+
+def _duty(user, now):
+    """Who is called first, second and third for the services of the person's teams; of all, for who has no team."""
+    services = visible(Service.objects.exclude(lifecycle=Service.Lifecycle.ARCHIVED), user)
+    teams = set(user.access().teams)
+    if teams:
+        services = services.filter(team__in=teams)
+    services = list(services.order_by("tier", "name").only("name", "team_id", "policy_id"))
+    named, uncovered = {}, []
+    for pk, policy in policies.copies_for(services).items():
+        if policy:
+            named.setdefault(policy["id"], (policy, []))[1].append(pk)
+        else:
+            uncovered.append(pk)
+    names = {one.pk: one.name for one in services}
+    shown = list(named.values())[:POLICIES_SHOWN]
+    called = chain.resolve([policy for policy, _ in shown], at=now)
+    hush = hushed(user)
+    return {
+        "duty": [
+            {
+                "services": [names[pk] for pk in pks],
+                "levels": [
+                    {"number": level["number"], "people": _people(level, called, user, hush)}
+                    for level in policy.get("levels", ())[:LEVELS_SHOWN]
+                ],
+            }
+            for policy, pks in shown
+        ],
+        "more_duty": len(named) - len(shown),
+        "uncovered": [names[pk] for pk in uncovered],
+        "has_teams": bool(teams),
+    }
+
+
+def _people(level, called, user, hush):
+    found = {}
+    for one in (one for target in level["targets"] for one in called(target)):
+        found.setdefault(
+            one.user_id or one.problem,
+            {
+                "name": called.reaches[one.user_id].name if one.user_id in called.reaches else "",
+                "until": one.until,
+                "problem": hush(one.problem),
+                "is_reader": one.user_id == user.pk,
+            },
+        )
+    return list(found.values())
+
+
+# --- how it goes ----------------------------------------------------------------------------------------------
+
+
+def _trends(user, now):
+    """How fast incidents were answered in the last days, day by day in the person's zone, and in two weeks."""
+    zone = zone_of(user.time_zone)
+    today = now.astimezone(zone).date()
+    first = today - dt.timedelta(days=DAYS - 1)
+    start = dt.datetime.combine(first, dt.time(), zone)
+    rows = visible(Incident.objects.filter(triggered_at__gte=start), user)
+    rows = rows.order_by().annotate(day=TruncDate("triggered_at", tzinfo=zone)).values("day")
+    by_day = {row["day"]: row for row in rows.annotate(opened=Count("pk"), **figures.answered())}
+    days = [_day(first + dt.timedelta(days=number), by_day) for number in range(DAYS)]
+    return {
+        "days": days,
+        "this_week": _together(days[-WEEK:]),
+        "last_week": _together(days[:-WEEK]),
+        "has_trends": any(one["opened"] for one in days),
+    }
+
+
+def _day(date, by_day):
+    row = by_day.get(date)
+    if row is None:
+        return {"date": date, "opened": 0, "acknowledged": 0, "acknowledged_within_target": 0}
+    return {"date": date, "opened": row["opened"], **figures.said(row)}
+
+
+def _together(days):
+    """The figures of several days as one: of all that was answered, not of the days' means."""
+    answered = sum(one["acknowledged"] for one in days)
+    waited = sum(one["mtta_seconds"] * one["acknowledged"] for one in days if one["acknowledged"])
+    within = sum(one["acknowledged_within_target"] for one in days)
+    return {
+        "opened": sum(one["opened"] for one in days),
+        "answered": answered,
+        "within": within,
+        "mtta_seconds": waited / answered if answered else None,
+        "percent": round(100 * within / answered) if answered else None,
+    }
+
+
+def _noise(user, now):
+    """The services that called people most often in the last days."""
+    recent = visible(Incident.objects.filter(triggered_at__gte=now - dt.timedelta(days=WEEK)), user)
+    noisy = list(
+        recent.order_by()
+        .values("service__name", "service__slug")
+        .annotate(incidents=Count("pk"), calls=Sum("page_number"))
+        .order_by("-calls", "-incidents", "service__name")[:NOISY]
+    )
+    return {"noisy": noisy, "loudest": max((one["calls"] for one in noisy), default=0) or 1}
+
+
+PARTS = {"board": _board, "duty": _duty, "trends": _trends, "noise": _noise}

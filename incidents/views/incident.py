@@ -1,33 +1,32 @@
-"""One incident: its page, and the verbs of its buttons."""
+"""One incident on one page: what is wrong, who has it, what happened, and what to do next."""
 
+import dataclasses
 import datetime as dt
+import functools
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
-from django.http import Http404
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.html import format_html_join, urlize
+from django.utils.safestring import mark_safe
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from accounts.permissions import may, visible
 from accounts.visibility import hushed
-from core.errors import DomainError
+from catalog import graph, state
+from catalog.models import Dependency, Link, Service
+from core import markdown
 from core.pages import respond
-from incidents import figures, lifecycle, live, states
-from incidents.models import Incident
+from incidents import figures, live, reasons, states
+from incidents.models import Follower, Incident, Priority, Responder, Severity
 from incidents.priorities import target_seconds
-from incidents.views.calls import next_calls, number_of
+from incidents.views.calls import number_of, step_of
 from notifications import numbers
 from notifications.message import CALLS
-from notifications.models import ContactMethod, Notification, channels
+from notifications.models import Attempt, ContactMethod, Notification, channels
 from notifications.providers import names_of
 
-LAST_ENTRIES = 200
-LAST_PAGES = 100
 LABELS = {
     "acknowledge": "Acknowledge",
     "start": "Start investigating",
@@ -40,22 +39,88 @@ LABELS = {
 }
 # Minutes, and how the form says them.
 SNOOZES = [(15, "15 minutes"), (60, "1 hour"), (240, "4 hours"), (720, "12 hours"), (1440, "1 day"), (10080, "7 days")]
+LAST_ENTRIES = 200
+LAST_PAGES = 100
+FEW = 8  # services beside; the rest is counted
+FRAGMENTS = ("head", "timeline", "people", "team", "tasks", "update", "around", "why", "merged")
+# The chips over the timeline: which entries each shows. What is beside the timeline says its own.
+PAGES = ("paged", "escalated", "nobody_reached", "escalation_ended", "unreached", "snooze_ended")
+NOTES = ("note", "update")
+CHANGES = (
+    *("edited", "worsened", "reassigned", "changed", "change", "alert", "resolved", "acknowledged"),
+    *("merged", "took_in", "moved_on", "unmerged", "let_go", "role", "responder_added", "responder_removed"),
+    *("joined", "declined", "investigating", "remediating", "closed", "snoozed"),
+)
+SHOWS = {"": ("Everything", ()), "notes": ("Notes", NOTES), "pages": ("Pages", PAGES), "changes": ("Changes", CHANGES)}
+ICONS = {
+    "triggered": "bolt",
+    "acknowledged": "hand-raised",
+    "investigating": "magnifying-glass",
+    "remediating": "wrench-screwdriver",
+    "resolved": "check-circle",
+    "closed": "archive-box",
+    "note": "pencil-square",
+    "paged": "phone-arrow-up-right",
+    "escalated": "arrow-trending-up",
+    "nobody_reached": "phone-x-mark",
+    "escalation_ended": "phone-x-mark",
+    "unreached": "phone-x-mark",
+    "reassigned": "arrows-right-left",
+    "snoozed": "moon",
+    "snooze_ended": "bell-alert",
+    "edited": "adjustments-horizontal",
+    "worsened": "chevron-double-up",
+    "merged": "link",
+    "took_in": "link",
+    "moved_on": "link",
+    "unmerged": "link-slash",
+    "let_go": "link-slash",
+    "responder_added": "user-plus",
+    "responder_removed": "user-minus",
+    "joined": "user-plus",
+    "declined": "user-minus",
+    "role": "identification",
+    "task_added": "clipboard-document-list",
+    "task_edited": "clipboard-document-list",
+    "task_done": "check",
+    "task_reopened": "arrow-uturn-left",
+    "task_removed": "trash",
+    "update": "megaphone",
+    "change": "rocket-launch",
+    "alert": "bell-alert",
+}
+rendered = functools.lru_cache(maxsize=1000)(markdown.render)
+linked = functools.lru_cache(maxsize=4000)(lambda text: mark_safe(urlize(text, autoescape=True, nofollow=True)))
 
 
 @login_required
 @never_cache
 def incident(request, number):
+    """The page of an incident, or those of its parts that the browser asks for."""
+    return page(request, number, asked=request.GET)
+
+
+def page(request, number, *, asked, status=200):
+    """Render the page. `asked` says what of it is shown, `status` is that of a refusal."""
     now = timezone.now()
     latest = live.newest()
-    people = Incident.objects.select_related("service", "team", "assignee", "acknowledged_by", "resolved_by")
+    people = Incident.objects.select_related(
+        "service", "team", "assignee", "acknowledged_by", "resolved_by", "merged_into"
+    )
     found = get_object_or_404(visible(people, request.user), pk=number)
-    found.next_call = next_calls([found], now=now).get(found.pk)
     may_respond = may(request.user, "respond", found)
     # What was written for everybody may name the schedule of a private team, which the policy called.
     hush = hushed(request.user)
     if found.policy:
         found.policy["name"] = hush(found.policy.get("name", ""))
-    entries, hidden = _entries(found, hush, everything="all" in request.GET)
+    step = step_of(found, now=now) if found.is_open else None
+    found.next_call = step if found.next_escalation_at else None
+    show = asked.get("show", "") if asked.get("show", "") in SHOWS else ""
+    pages = _pages(found, hush)
+    history, hidden = _history(found, everything="all" in asked)
+    entries = _entries(history, pages, hush)
+    responders = list(User.objects.who_may("respond", found.team_id)) if may_respond else []
+    around = _around(found, request.user, now=now)
     context = {
         "section": "incidents",
         "now": now,
@@ -65,42 +130,116 @@ def incident(request, number):
         "target_at": found.triggered_at + dt.timedelta(seconds=target_seconds(found.priority)),
         "answer": figures.answer_text(found) if found.acknowledged_at else "",
         "may_respond": may_respond,
-        "verbs": [(verb, LABELS[verb]) for verb in states.verbs(found.status)] if may_respond else [],
-        "responders": User.objects.who_may("respond", found.team_id) if may_respond and found.is_open else [],
+        "verbs": states.verbs(found.status) if may_respond else [],
+        "labels": LABELS,
+        "called_next": [hush(person.name) for person in step.pages] if step else [],
+        "responders": _options(responders),
+        "priorities": Priority.choices,
+        "severities": Severity.choices,
         "snoozes": SNOOZES,
-        "entries": entries,
+        "entries": [one for one in entries if not show or one.kind in SHOWS[show][1]],
         "hidden_entries": hidden,
-        "pages": _pages(found, hush),
+        "shows": [(name, label) for name, (label, _) in SHOWS.items()],
+        "show": show,
+        "pages": _by_person(pages),
+        "team_roles": Responder.Role.choices,
+        **_people(found, request.user),
+        **around,
     }
-    context["phones"] = _phones(found, context["pages"], request.user) if may_respond else []
-    return respond(request, "incidents/incident.html", context, fragments=("head", "people", "timeline"))
+    if step:
+        context["step"] = step
+    context["phones"] = _phones(found, pages, request.user) if may_respond else []
+    context |= _why(found, request.user, asked, history, hidden, pages, responders, step, hush)
+    return respond(request, "incidents/incident.html", context, fragments=FRAGMENTS, status=status)
 
 
-def _entries(found, hush, *, everything):
-    """The timeline, oldest first, with the names of those who were told; and how many older entries are not shown."""
+def _options(people):
+    """The people as `<option>`s, made once for all the forms of the page."""
+    return format_html_join("", '<option value="{}">{}</option>', ((person.pk, str(person)) for person in people))
+
+
+# --- timeline -------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Entry:
+    """A line of the timeline: an entry of ours, or what the floors above have beside it."""
+
+    id: str
+    kind: str
+    at: dt.datetime
+    by: object
+    via: str
+    html: str
+    icon: str = ""
+    is_prose: bool = False
+    alarm: str = ""
+    reasons: tuple = ()
+    told: tuple = ()
+    deliveries: tuple = ()
+
+
+def _history(found, *, everything):
+    """Our entries, the newest first, and how many older ones are not shown."""
     rows = found.timeline.select_related("by").order_by("-id")
-    hidden = 0 if everything else max(0, rows.count() - LAST_ENTRIES)
-    entries = list(rows if everything else rows[:LAST_ENTRIES])[::-1]
-    told = {one["user"] for entry in entries for one in entry.data.get("told", ())}
-    names = {user.pk: str(user) for user in User.objects.filter(pk__in=told)}
-    for entry in entries:
-        entry.text, entry.reasons = hush(entry.text), [hush(reason) for reason in entry.data.get("reasons", ())]
-        entry.told = [
+    if everything:
+        return list(rows), 0
+    entries = list(rows[: LAST_ENTRIES + 1])
+    hidden = rows.count() - LAST_ENTRIES if len(entries) > LAST_ENTRIES else 0
+    return entries[:LAST_ENTRIES], hidden
+
+
+def _entries(history, pages, hush):
+    told = {one["user"] for entry in history for one in entry.data.get("told", ())}
+    names = {user.pk: str(user) for user in User.objects.filter(pk__in=told)} if told else {}
+    sent = {}
+    for one in pages:
+        if one.kind in CALLS:
+            sent.setdefault(one.created_at, []).append(one)  # the entry and its messages were written at one time
+    return [_entry(entry, names, sent, hush) for entry in history]
+
+
+def _entry(entry, names, sent, hush):
+    is_prose = entry.kind in NOTES
+    text = hush(entry.text)
+    return Entry(
+        id=f"entry-{entry.pk}",
+        kind=entry.kind,
+        at=entry.at,
+        by=entry.by,
+        via=entry.via,
+        html=rendered(text) if is_prose else linked(text),
+        icon=ICONS.get(entry.kind, "ellipsis-horizontal"),
+        is_prose=is_prose,
+        alarm=entry.data.get("alarm", ""),
+        reasons=[hush(reason) for reason in entry.data.get("reasons", ())],
+        told=[
             {
                 "name": names.get(one["user"], "somebody who was deleted"),
                 "channel": _channel(one["channel"]),
                 "delay": one["delay_minutes"],
             }
             for one in entry.data.get("told", ())
-        ]
-    return entries, hidden
+        ],
+        deliveries=sent.get(entry.at, ())[::-1] if entry.kind == "paged" else (),
+    )
+
+
+# --- who was paged, and why -----------------------------------------------------------------------------------
 
 
 def _pages(found, hush):
     pages = list(
         Notification.objects.filter(topic=found.topic)
         .select_related("user", "destination")
+        .defer("message", "provider_data")
         .order_by("-id")[:LAST_PAGES]
+    )
+    answers = dict(
+        Attempt.objects.filter(notification__in=[page.pk for page in pages])
+        .exclude(answer="", error="")
+        .order_by("number")
+        .values_list("notification", "answer")
     )
     providers = names_of({page.provider for page in pages})
     for page in pages:
@@ -108,7 +247,24 @@ def _pages(found, hush):
         page.provider_name = providers.get(page.provider, "")
         page.what = "Page" if page.kind in CALLS else "News"
         page.reason = hush(page.reason)
+        page.said = answers.get(page.pk, "")
+        page.when = page.acknowledged_at or page.read_at or page.delivered_at or page.sent_at or page.planned_at
     return pages
+
+
+# The best that became of somebody's messages is what counts: the first of these.
+BEST = ("acknowledged", "read", "delivered", "sent", "sending", "pending", "failed", "suppressed", "cancelled")
+
+
+def _by_person(pages):
+    """`[(reader, the page that got farthest, all their pages)]`, whoever was told last first."""
+    groups = {}
+    for one in pages:
+        groups.setdefault((one.user_id, one.destination_id), []).append(one)
+    order = {name: place for place, name in enumerate(BEST)}
+    return [
+        (rows[0].reader, min(rows, key=lambda row: order.get(row.state, len(BEST))), rows) for rows in groups.values()
+    ]
 
 
 def _phones(found, pages, user):
@@ -132,72 +288,69 @@ def _channel(kind):
     return channels.get(kind).label if kind in channels else kind
 
 
-@login_required
-@require_POST
-def act(request, number, verb):
-    """Do one verb of an incident, then show where the person came from."""
-    found = get_object_or_404(visible(Incident.objects.select_related("team"), request.user), pk=number)
-    if not may(request.user, "respond", found):
-        raise PermissionDenied(
-            f"Responders of the team {found.team} do this. Ask one of them, or an admin for the role."
-        )
-    by_whom = {"by": request.user, "now": timezone.now(), "via": "web"}
-    try:
-        if verb == "resolve":
-            lifecycle.resolve(number, note=request.POST.get("note", ""), **by_whom)
-        elif verb == "reassign":
-            lifecycle.reassign(number, to=_person(found, request.POST.get("to", "")), **by_whom)
-        elif verb == "snooze":
-            lifecycle.snooze(number, until=_snooze_end(request.POST.get("minutes", ""), by_whom["now"]), **by_whom)
-        elif verb == "note":
-            lifecycle.add_note(number, text=request.POST.get("text", ""), **by_whom)
-        elif verb in VERBS:
-            VERBS[verb](number, **by_whom)
-        else:
-            raise Http404
-    except DomainError as error:
-        messages.error(request, hushed(request.user)(error.message))
-    else:
-        messages.success(request, DONE[verb].format(number=number))
-    return redirect(_back(request) or redirect("incident", number).url)
+def _why(found, reader, asked, history, hidden, pages, responders, step, hush):
+    """Why the reader was paged or was not, or another person whom they ask for."""
+    people = {person.pk: person for person in [*responders, reader]}
+    people |= {one.user_id: one.user for one in pages if one.user_id}
+    person = people.get(number_of(asked.get("person", "")), reader)
+    if hidden:  # the pages may be among the older entries
+        history = found.timeline.filter(kind__in=reasons.PAGING).order_by("-id")[:LAST_ENTRIES]
+    entries = [
+        (entry.at, entry.kind, [*map(hush, entry.data.get("reasons", ())), hush(entry.text)]) for entry in history
+    ]
+    theirs = [one for one in pages if one.user_id == person.pk and one.kind in CALLS]
+    answer = reasons.why(
+        str(person),
+        is_reader=person.pk == reader.pk,
+        times=len({one.created_at for one in theirs}),
+        entries=entries[::-1],
+        incident=found,
+        next_names=[one.name for one in step.pages] if step and found.next_escalation_at else (),
+        has_it=person.pk in (found.assignee_id, found.acknowledged_by_id),
+    )
+    others = sorted(people.values(), key=lambda one: (one.pk != reader.pk, str(one).casefold()))
+    return {"why": answer, "why_person": person, "why_pages": theirs, "why_people": others}
 
 
-VERBS = {
-    "acknowledge": lifecycle.acknowledge,
-    "start": lifecycle.start,
-    "remediate": lifecycle.remediate,
-    "close": lifecycle.close,
-    "escalate": lifecycle.escalate,
-}
-DONE = {
-    "acknowledge": "You have incident #{number}. Nobody else is called.",
-    "start": "Incident #{number} is being investigated.",
-    "remediate": "Incident #{number} is being repaired.",
-    "resolve": "Incident #{number} is resolved.",
-    "close": "Incident #{number} is closed.",
-    "escalate": "The next level of incident #{number} was called.",
-    "reassign": "Incident #{number} was reassigned.",
-    "snooze": "Incident #{number} is snoozed. It calls again if it is still open then.",
-    "note": "The note is in the timeline.",
-}
+# --- who works on it ------------------------------------------------------------------------------------------
 
 
-def _person(incident, pk):
-    found = User.objects.who_may("respond", incident.team_id).filter(pk=number_of(pk)).first()
-    if found is None:
-        raise DomainError("Choose the person who takes the incident over, then press Reassign.")
-    return found
+def _people(found, user):
+    team = list(found.responders.select_related("user"))
+    followers = set(Follower.objects.filter(incident=found).values_list("user", flat=True))
+    return {
+        "team_list": team,
+        "me": next((one for one in team if one.user_id == user.pk), None),
+        "tasks": list(found.tasks.select_related("assignee", "done_by")),
+        "is_following": user.pk in followers,
+        "follower_count": len(followers),
+        "merged": list(visible(found.merged.select_related("service"), user).order_by("merged_at")),
+    }
 
 
-def _snooze_end(minutes, now):
-    length = number_of(minutes)
-    if not length or length > SNOOZES[-1][0]:
-        raise DomainError("Choose for how long to snooze it, then press Snooze.")
-    return now + dt.timedelta(minutes=length)
+# --- what is around it ----------------------------------------------------------------------------------------
 
 
-def _back(request):
-    """The page of ours that the form names, or ""."""
-    url = request.POST.get("next", "")
-    is_ours = url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure())
-    return url if is_ours and url.startswith("/") else ""  # redirect() takes other words for names of pages
+def _around(found, user, *, now):
+    """The services that this one needs and those that need it, the worst first; and where to look."""
+    edges = list(visible(Dependency.objects.order_by(), user).values_list("service_id", "needs_id"))
+    up, down = graph.upstream(edges, found.service_id), graph.downstream(edges, found.service_id)
+    services, state_of = {}, None
+    if up or down:
+        services = visible(Service.objects.only("name", "slug"), user).in_bulk(up | down)
+        state_of = state.of(user, now=now, service_ids=up | down)
+
+    def listed(wanted):
+        rows = [(services[pk], state_of(pk)) for pk in wanted if pk in services]
+        return sorted(rows, key=lambda row: (row[1].rank, row[0].name.casefold()))
+
+    needs, dependants = listed(up), listed(down)
+    return {
+        "needs": needs[:FEW],
+        "more_needs": max(0, len(needs) - FEW),
+        "dependants": dependants[:FEW],
+        "more_dependants": max(0, len(dependants) - FEW),
+        "dependant_count": len(dependants),
+        "links": list(Link.objects.filter(service=found.service_id)),
+    }
+

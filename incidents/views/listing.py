@@ -1,120 +1,158 @@
-"""The list of incidents, with its filters."""
+"""The list of incidents: filters in the address, search, saved views, and what is done to many at once."""
 
-import datetime as dt
+import re
 
 from django.contrib.auth.decorators import login_required
-from django.contrib.postgres.expressions import ArraySubquery
-from django.core.paginator import Paginator
-from django.db.models import Case, Count, Max, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import JSONObject
+from django.db.models import Count, Q
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
-from accounts.models import Team
+from accounts.models import Team, User
 from accounts.permissions import may_once_seen, may_somewhere, visible
-from catalog.models import Service
-from core.pages import respond
-from incidents import figures, states
-from incidents.models import Incident, TimelineEntry
+from core.errors import DomainError
+from core.pages import asked, respond
+from incidents import live, saved_views, searching, states
+from incidents.bulk import MOST_AT_ONCE, VERBS
+from incidents.models import Incident, Priority, Severity
+from incidents.searching import Page, Search
 from incidents.views.calls import next_calls, number_of
-from notifications.message import storable
-from notifications.models import Alarm
 
-A_PAGE = 50
-FIGURES_DAYS = 7
-STATUSES = {"open": "Open", "triggered": "Triggered", "mine": "Open and mine", "all": "All"}
+# What is a tab for everybody: a name, and its filters.
+TABS = [
+    ("Open", ""),
+    ("Mine", "responder=me"),
+    ("Triggered", "state=triggered"),
+    ("Over", "state=closed&state=resolved"),
+    ("All", "state=all"),
+]
+MOST_CHOICES = 300  # of one filter in the form; the rest is found by writing service:its-slug
+SHOWN = "X-Shown"  # the numbers that a page shows when it asks for its rows anew
 
 
 @login_required
 @never_cache
 def incidents(request):
     now = timezone.now()
-    chosen = {
-        "status": request.GET.get("status") if request.GET.get("status") in STATUSES else "open",
-        "team": storable(request.GET.get("team", "")),
-        "service": storable(request.GET.get("service", "")),
-        "q": storable(request.GET.get("q", "")).strip(),
-    }
-    seen = visible(Incident.objects.all(), request.user)
-    wanted = _wanted(chosen, request.user)
-    # First of all, and with the number of the newest entry: what changes while we read the rest is told again.
-    counted = _counted(seen, wanted, now)
-    found = seen.filter(wanted).select_related("service", "team", "assignee")
-    urgent = Case(When(status=states.TRIGGERED, then=Value(0)), default=Value(1))
-    page = Counted(found.order_by(urgent, "-number"), A_PAGE, counted["found"]).get_page(request.GET.get("page"))
-    calls = next_calls(page.object_list, now=now)
-    for one in page.object_list:
+    latest = live.newest()  # first of all: what changes while we read the rest is told again
+    search = Search(request.GET, user=request.user, now=now)
+    rows = search.rows()
+    page, counted = _found(search, rows, request)
+    shown = _with_those_gone(page.rows, search, rows, request) if asked(request) else page.rows
+    calls = next_calls([one for one in shown if one.is_open], now=now)
+    for one in shown:
         one.next_call, one.may_respond = calls.get(one.pk), may_once_seen(request.user, "respond", one)
-    query = request.GET.copy()
-    query.pop("page", None)
-    query.pop("fragment", None)
-    teams = _teams_and_services(request.user)
+    seen = visible(Incident.objects.open(), request.user)
+    counts = seen.aggregate(open=Count("pk"), triggered=Count("pk", filter=Q(status=states.TRIGGERED)))
     context = {
         "section": "incidents",
         "now": now,
-        "latest": counted["latest"] or 0,
+        "latest": latest,
+        "search": search,
+        "chips": search.chips(),
+        "shown": shown,
         "page": page,
-        "query": query.urlencode(),
-        "chosen": chosen,
-        "is_filtered": bool(chosen["team"] or chosen["service"] or chosen["q"] or chosen["status"] != "open"),
-        "statuses": STATUSES,
-        "teams": teams,
-        "services": sorted((one for team in teams for one in team.its_services), key=lambda one: one["name"].lower()),
-        "open_count": counted["open"],
-        "triggered_count": counted["triggered"],
-        "figures": figures.said(counted),
-        "alarms": list(visible(Alarm.objects.filter(cleared_at=None), request.user)[:6]),
+        "counted": counted,
+        "tabs": [{"name": name, "query": query, "is_on": query == search.query} for name, query in TABS],
+        "open_count": counts["open"],
+        "triggered_count": counts["triggered"],
         "may_open": may_somewhere(request.user, "respond"),
+        "bulk": {"most": MOST_AT_ONCE, "may": any(one.may_respond for one in shown), "verbs": VERBS},
+        **_views(search, request.user),
     }
-    return respond(request, "incidents/list.html", context, fragments=("rows",))
+    if not asked(request):
+        context |= {
+            "filters": _filters(search, request.user),
+            "lasts": searching.LASTS,
+            "sorts": [(value, label) for value, (label, _) in searching.SORTS.items()],
+            "merged_words": searching.MERGED,
+            "from_day": _day(search.single["from"]),
+            "to_day": _day(search.single["to"]),
+        }
+    answer = respond(request, "incidents/list.html", context, fragments=("tabs", "chosen", "rows"))
+    if request.headers.get("HX-Trigger") == "finder":  # the address says what the form says
+        query = search.query if not search.problems else request.GET.urlencode()
+        answer["HX-Replace-Url"] = f"{request.path}{'?' if query else ''}{query}"
+    return answer
 
 
-class Counted(Paginator):
-    """Pages of rows that were counted before."""
-
-    def __init__(self, rows, per_page, count):
-        super().__init__(rows, per_page)
-        self.count = count
-
-
-def _counted(seen, wanted, now):
-    """What the page counts, in one query over what the person sees: all that matches, all open, and the figures."""
-    is_recent = Q(triggered_at__gte=now - dt.timedelta(days=FIGURES_DAYS))
-    newest = TimelineEntry.objects.order_by("-id").values("pk")[:1]
-    return (
-        seen.filter(wanted | Q(status__in=states.OPEN) | is_recent)
-        .annotate(newest=Subquery(newest))
-        .aggregate(
-            latest=Max("newest", default=Subquery(newest)),  # also when it counts nothing
-            found=Count("pk", filter=wanted),
-            open=Count("pk", filter=Q(status__in=states.OPEN)),
-            triggered=Count("pk", filter=Q(status=states.TRIGGERED)),
-            **figures.answered(is_recent),
-        )
-    )
+def _found(search, rows, request):
+    """A page of the rows, and how many match as `(number, whether it is exact)`."""
+    listed = rows.select_related("service", "team", "assignee").defer("description", "resolution_note")
+    before, after = request.GET.get("before", ""), request.GET.get("after", "")
+    try:
+        try:
+            page = search.page(listed, before=before, after=after)
+        except searching.TooSlow:
+            raise
+        except DomainError as error:
+            search.problems.append(error.message)
+            page = search.page(listed)
+    except searching.TooSlow as error:
+        search.problems.append(error.message)
+        return Page([]), (None, False)
+    if not (page.newer or page.older):
+        return page, (len(page.rows), True)
+    return page, search.count(rows)
 
 
-def _teams_and_services(user):
-    """The teams that the person sees, each with `its_services` as `{"slug": …, "name": …}`: in one query."""
-    services = Service.objects.filter(team=OuterRef("pk")).order_by().values(row=JSONObject(slug="slug", name="name"))
-    return list(visible(Team.objects.annotate(its_services=ArraySubquery(services)), user))
+def _with_those_gone(found, search, rows, request):
+    """The rows, with those that the reader's page shows and that match no more, in their places and marked.
+
+    What one reads or is about to press does not vanish under one's finger. A reload takes them away.
+    """
+    numbers = {number_of(text) for text in request.headers.get(SHOWN, "").split(",")[: 2 * searching.A_PAGE]}
+    numbers -= {None, *(one.pk for one in found)}
+    if not numbers:
+        return found
+    try:
+        numbers -= search.still(rows, numbers)  # these only moved to another page
+    except searching.TooSlow:
+        return found
+    people = Incident.objects.select_related("service", "team", "assignee", "resolved_by")
+    gone = list(visible(people.filter(pk__in=numbers), request.user))
+    for one in gone:
+        one.has_gone = True
+    return sorted([*found, *gone], key=search.sort_key())
 
 
-def _wanted(chosen, user):
-    """The condition of what the filter asks for."""
-    wanted = Q()
-    if chosen["status"] != "all":
-        wanted &= Q(status__in=states.OPEN)
-    if chosen["status"] == "triggered":
-        wanted &= Q(status=states.TRIGGERED)
-    if chosen["status"] == "mine":
-        wanted &= Q(assignee=user)
-    if chosen["team"]:
-        wanted &= Q(team__slug=chosen["team"])
-    if chosen["service"]:
-        wanted &= Q(service__slug=chosen["service"])
-    if text := chosen["q"]:
-        words = Q(title__icontains=text) | Q(description__icontains=text) | Q(service__name__icontains=text)
-        number = number_of(text.removeprefix("#"))
-        wanted &= words if number is None else words | Q(number=number)
-    return wanted or Q(pk__isnull=False)
+def _views(search, user):
+    """The saved views as tabs, and that which is on."""
+    found = list(saved_views.of(user).select_related("team", "owner"))
+    for one in found:
+        one.is_on = bool(one.query) and one.query == search.query
+        one.may_change = saved_views.may_change(user, one)
+    teams = Team.objects.filter(pk__in=user.access().own_teams("read"))
+    return {"views": found, "view": next((one for one in found if one.is_on), None), "own_teams": teams}
+
+
+def _day(text):
+    """What a field for a day can show."""
+    return text if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) else ""
+
+
+def _filters(search, user):
+    """The filters of the form: `{name, label, options: [(value, label, is chosen)]}`."""
+    people = User.objects.people().filter(is_active=True).order_by("name", "email").exclude(pk=user.pk)
+    options = {
+        "state": [*searching.STATES, ("all", "All")],
+        "priority": Priority.choices,
+        "severity": Severity.choices,
+        "service": [(one.slug, one.name) for one in search.services[:MOST_CHOICES]],
+        "team": [(one.slug, one.name) for one in search.teams[:MOST_CHOICES]],
+        "responder": [
+            ("me", "Me"),
+            ("nobody", "Nobody"),
+            *((str(one.uuid), str(one)) for one in people[:MOST_CHOICES]),
+        ],
+    }
+    chosen = {value for name, value in search.pairs() if name == "state"} or {"open"}
+    chosen = {**search.chosen, "state": chosen}
+    return [
+        {
+            "name": name,
+            "label": label,
+            "options": [(value, text, value in chosen[name]) for value, text in options[name]],
+            "is_long": len(options[name]) > 10,
+        }
+        for name, label in searching.LISTS.items()
+    ]

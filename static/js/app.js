@@ -1,6 +1,7 @@
 // What every page does: fresh times, messages that go away by themselves, menus that close.
 import "./times.js";
 import "./messages.js";
+import "./theme.js";
 
 document.documentElement.dataset.js = ""; // styles that need a script to be useful hang on this
 
@@ -19,4 +20,18 @@ function close(except) {
     menu.open = false;
     if (inside) menu.querySelector("summary").focus();
   }
+}
+
+// What is open on top of a page, for whoever is signed in.
+if (document.getElementById("palette")) {
+  const palette = await import("./palette.js");
+  document.addEventListener("click", (event) => {
+    const opens = event.target.closest("[data-opens]")?.dataset.opens;
+    if (opens === "palette") palette.open();
+    else if (opens) document.getElementById(opens).showModal();
+    // A click beside a dialog closes it.
+    if (event.target.matches("dialog.palette, dialog.sheet") || event.target.closest("[data-closes]")) {
+      event.target.closest("dialog").close();
+    }
+  });
 }

@@ -1,17 +1,22 @@
 // Merges fragments of a page into it (core/pages.py): what a form of htmx is answered with, and what news ask for.
-// Focus, typed text, open <details> and a button that is being pressed stay as they are.
+// What somebody reads, types, points at and has opened stays as it is.
 /* global htmx, Idiomorph */
 import { say, take } from "./messages.js";
+
+const RELOAD_PAUSE_MS = 30_000; // a page that reloads itself more often than this is in a circle
+const POINTING_MS = 10_000; // for so long a pointer that rests is about to press something
+const STAMP = "watchbill-reloaded";
+let submitted = null; // the form whose answer is being merged: what was typed into it has been said
 
 const MORPH = {
   morphStyle: "outerHTML",
   ignoreActiveValue: true,
   callbacks: {
     beforeAttributeUpdated: (name, element) => !(name === "open" && /^(DETAILS|DIALOG)$/.test(element.nodeName)),
-    // data-keep: the script that made its contents looks after them.
-    beforeNodeMorphed: (old, fresh) => {
+    beforeNodeMorphed: (old) => {
       if (old.nodeType !== Node.ELEMENT_NODE) return true;
-      if (old.dataset.keep !== undefined) return false;
+      // data-keep: the script that made its contents looks after them.
+      if (old.dataset.keep !== undefined || isTyped(old)) return false;
       old.wasState = old.dataset.state;
       return true;
     },
@@ -24,40 +29,158 @@ const MORPH = {
   },
 };
 
+// Whether somebody changed this field and has not sent it.
+function isTyped(field) {
+  if (!field.form || field.form === submitted || field.type === "hidden") return false;
+  if (field.matches("input[type=checkbox], input[type=radio]")) return field.checked !== field.defaultChecked;
+  if (field.matches("input, textarea")) return field.value !== field.defaultValue;
+  if (!field.matches("select") || field.multiple) return false;
+  const named = [...field.options].findIndex((option) => option.defaultSelected);
+  return field.selectedIndex !== Math.max(0, named);
+}
+
 export function flash(element) {
   element.classList.remove("changed");
   void element.offsetWidth; // restarts the animation
   element.classList.add("changed");
 }
 
-export function names() {
-  const found = [...document.querySelectorAll("[data-fragment]")].map((element) => element.dataset.fragment);
-  return found.filter((name) => name !== "messages");
+// The fragments of this page. Those with data-every change slowly and are fetched by the clock (live.js).
+export function names({ slow = false } = {}) {
+  const found = [...document.querySelectorAll("[data-fragment]")].filter((element) => slow || !element.dataset.every);
+  return found.map((element) => element.dataset.fragment).filter((name) => name !== "messages");
 }
 
-// Returns the elements that were merged; without any the answer was another page: signed out, or hidden from us now.
+// Merges the fragments among the children of `parent` and returns the elements that became part of the page.
 export function merge(parent) {
+  const letGo = hold();
   const merged = [];
   for (const fresh of [...parent.children]) {
     const name = fresh.dataset.fragment;
     if (!name) continue;
     if (name === "messages") {
       take(fresh);
-      merged.push(document.getElementById("messages"));
       continue;
     }
     if (fresh.dataset.title) document.title = fresh.dataset.title;
     const old = document.querySelector(`[data-fragment="${name}"]`);
     if (old) merged.push(...Idiomorph.morph(old, fresh, MORPH));
   }
-  if (!merged.length) location.reload();
+  letGo();
   document.dispatchEvent(new CustomEvent("fragments:merged"));
   return merged;
 }
 
-// Fetches the fragments that the page shows, anew.
-export function refresh() {
-  return htmx.ajax("GET", location.href, { source: document.body, target: "#main", swap: "fragments" });
+function hasFragments(parent) {
+  return [...parent.children].some((child) => child.dataset.fragment);
+}
+
+// --- what one looks at stays where it is -------------------------------------------------------------------------
+
+// Not every browser anchors its scrolling, none does at the top of a page, and a row may grow above the pointer there.
+document.documentElement.style.overflowAnchor = "none";
+let pointer = { x: -1, y: -1, at: -POINTING_MS };
+const point = (event) => (pointer = { x: event.clientX, y: event.clientY, at: performance.now() });
+for (const name of ["pointermove", "pointerdown"]) addEventListener(name, point, { passive: true });
+document.documentElement.addEventListener("mouseleave", () => (pointer.at = -POINTING_MS));
+
+// Remembers where the things are that somebody looks at; the function that it returns puts the page back there.
+function hold() {
+  const marks = anchors().map((element) => ({ element, parent: element.parentNode, top: element.getBoundingClientRect().top }));
+  return () => {
+    const mark = marks.find(({ element, parent }) => element.isConnected && element.parentNode === parent);
+    const moved = mark ? mark.element.getBoundingClientRect().top - mark.top : 0;
+    if (Math.abs(moved) >= 1) scrollBy({ top: moved, behavior: "instant" });
+  };
+}
+
+// What must not move, the most important first; nothing at the top of a page where nobody points at anything.
+function anchors() {
+  const main = document.getElementById("main");
+  if (!main) return [];
+  const rows = [];
+  if (performance.now() - pointer.at < POINTING_MS) rows.push(document.elementFromPoint(pointer.x, pointer.y)?.closest("[id]"));
+  const focused = document.activeElement;
+  if (main.contains(focused) && focused !== main && isSeen(focused)) rows.push(focused.closest("[id]"));
+  const known = rows.filter((row) => row && row !== main && main.contains(row));
+  const below = document.querySelector(".bar")?.getBoundingClientRect().bottom ?? 0;
+  if (!known.length && scrollY < 1) return [];
+  const seen = [...main.querySelectorAll("[data-fragment] [id], [data-fragment][id]")].filter((row) => isSeen(row, below));
+  const near = known[0]?.getBoundingClientRect().top ?? below;
+  const gap = (row) => Math.abs(row.getBoundingClientRect().top - near);
+  return [...known, ...seen.sort((one, other) => gap(one) - gap(other)).slice(0, 20)];
+}
+
+function isSeen(element, top = 0) {
+  const place = element.getBoundingClientRect();
+  return place.height > 0 && place.top >= top && place.top < innerHeight;
+}
+
+// --- fetching ----------------------------------------------------------------------------------------------------
+
+// Fetches fragments of this page anew. False: it could not be done now, so try again later.
+export async function refresh(wanted = names()) {
+  let answer;
+  try {
+    const headers = { "X-Fragment": wanted.join(","), "X-News": "1" };
+    answer = await fetch(location.href, { headers, cache: "no-store", signal: AbortSignal.timeout(15_000) });
+  } catch {
+    return false;
+  }
+  if (answer.status >= 500 || answer.status === 429) return false;
+  const parent = parse(await answer.text()).body;
+  // Signed out, or it is hidden from us now, or it is another page since the server was updated.
+  if (!answer.ok || answer.redirected || !hasFragments(parent)) return reload();
+  merge(parent).forEach((element) => element.nodeType === Node.ELEMENT_NODE && htmx.process(element));
+  return true;
+}
+
+const parse = (text) => new DOMParser().parseFromString(text, "text/html");
+
+// Loads the page anew, and never in a circle. Returns whether there is nothing more to try.
+export function reload() {
+  const last = Number(sessionStorage.getItem(STAMP) ?? 0);
+  if (Date.now() - last < RELOAD_PAUSE_MS) return false;
+  sessionStorage.setItem(STAMP, String(Date.now()));
+  location.reload();
+  return true;
+}
+
+// --- htmx --------------------------------------------------------------------------------------------------------
+
+const isPanel = (element) => element.closest("[hx-swap]")?.getAttribute("hx-swap") === "panel";
+
+// What a form was answered with when it is no fragment: another page to go to, or a page that says what is wrong.
+function lead(detail) {
+  const { xhr, requestConfig } = detail;
+  const page = parse(xhr.responseText);
+  const { body } = page;
+  if (hasFragments(body)) return;
+  detail.shouldSwap = false;
+  const asked = new URL(requestConfig.path, location.href);
+  const got = new URL(xhr.responseURL || asked, location.href);
+  const wasLed = asked.pathname !== got.pathname;
+  // A page that asks who we are leads back to this one, and not to the address of a form.
+  if (wasLed && xhr.status < 400 && !body.classList.contains("framed")) location.reload();
+  else if (wasLed) location.assign(got.pathname === location.pathname ? location.href : got.href);
+  else if (xhr.status >= 400) say(sentence(body) || "This was refused. Reload the page and try again.");
+  else renew(page);
+}
+
+// A whole page as the answer of a form: the page without fragments, or the form with what is wrong in it.
+function renew(page) {
+  const fresh = page.querySelector("main");
+  const old = document.getElementById("main");
+  if (!fresh || !old) return location.reload();
+  document.title = page.title || document.title;
+  Idiomorph.morph(old, fresh, { ...MORPH, morphStyle: "innerHTML" });
+  htmx.process(old);
+}
+
+function sentence(body) {
+  const main = body.querySelector("main");
+  const words = main ? [...main.querySelectorAll("p, .error, [role=alert]")].map((one) => one.textContent.trim()) : [];
+  return words.find((text) => text) ?? "";
 }
 
 htmx.defineExtension("fragments", {
@@ -65,17 +188,35 @@ htmx.defineExtension("fragments", {
   handleSwap: (style, target, fragment) => {
     if (style === "fragments") return merge(fragment);
     // A part of the page that another view makes: <div hx-get="…" hx-trigger="load, news from:body" hx-swap="panel">.
-    if (style === "panel") return Idiomorph.morph(target, fragment.childNodes, { ...MORPH, morphStyle: "innerHTML" });
+    if (style === "panel") {
+      const letGo = hold();
+      const merged = Idiomorph.morph(target, fragment.childNodes, { ...MORPH, morphStyle: "innerHTML" });
+      letGo();
+      return merged;
+    }
     return false;
   },
   onEvent: (name, event) => {
-    if (name === "htmx:configRequest") {
-      const headers = event.detail.headers;
-      const isPanel = event.detail.elt.getAttribute("hx-swap") === "panel";
-      if (!headers["X-Fragment"]) headers["X-Fragment"] = isPanel ? "panel" : names().join(",");
+    const { detail } = event;
+    if (name === "htmx:configRequest" && !detail.headers["X-Fragment"]) {
+      const wanted = isPanel(detail.elt) ? "panel" : names().join(",");
+      if (wanted) detail.headers["X-Fragment"] = wanted;
     }
-    if (name === "htmx:sendError") say("The server could not be reached. Nothing was changed; try again in a moment.");
-    if (name === "htmx:responseError" && event.detail.xhr.status >= 500) {
+    if (name === "htmx:beforeSwap" && detail.shouldSwap) {
+      const { elt, verb } = detail.requestConfig;
+      submitted = detail.xhr.status < 400 ? elt.closest("form") : null;
+      const isWhole = !isPanel(elt) || parse(detail.xhr.responseText).querySelector("main");
+      // Not the panel but a page that refuses it: what is shown stays, its link or what was true a moment ago.
+      if (isWhole && isPanel(elt) && verb === "get") detail.shouldSwap = false;
+      else if (isWhole) lead(detail);
+    }
+    if (name === "htmx:afterRequest") submitted = null;
+    // What a panel fetches by itself fails in silence: it keeps what it shows, and the socket says what is wrong.
+    if (detail?.requestConfig?.verb === "get" && isPanel(detail.requestConfig.elt)) return true;
+    if (name === "htmx:sendError" || name === "htmx:timeout") {
+      say("The server could not be reached. Nothing was changed; try again in a moment.");
+    }
+    if (name === "htmx:responseError" && detail.xhr.status >= 500) {
       say("Something broke on our side. Reload the page to see whether it was done.");
     }
     return true;

@@ -19,13 +19,42 @@ export function relative(style, at, now) {
   return style === "age" ? words(gone) : `${words(gone)} ago`;
 }
 
+const STORED = "watchbill.times";
+let isExact = false;
+try {
+  isExact = localStorage.getItem(STORED) === "exact";
+} catch {
+  // Nothing can be kept here: times are relative.
+}
+
+// Shows the exact times, which else stand in the titles, or the relative ones again.
+export function exact() {
+  isExact = !isExact;
+  try {
+    localStorage.setItem(STORED, isExact ? "exact" : "relative");
+  } catch {
+    // It holds for this page only.
+  }
+  document.getElementById("announcer").textContent = isExact ? "Times are exact." : "Times are relative.";
+  refresh();
+}
+
 function refresh() {
   const now = Date.now();
   for (const time of document.querySelectorAll("time[data-relative]")) {
-    const text = relative(time.dataset.relative, Date.parse(time.dateTime), now);
+    const isSaid = (isExact || time.dataset.exact !== undefined) && time.title;
+    const text = isSaid ? time.title : relative(time.dataset.relative, Date.parse(time.dateTime), now);
     if (time.textContent !== text) time.textContent = text;
   }
 }
+
+// A touch has no hover: a tap shows the exact time, and another one the relative.
+document.addEventListener("click", (event) => {
+  const time = event.target.closest("time[data-relative]");
+  if (!time || time.closest("a, button, summary, label")) return;
+  time.toggleAttribute("data-exact");
+  refresh();
+});
 
 refresh();
 setInterval(refresh, 1000);

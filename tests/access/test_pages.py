@@ -144,6 +144,7 @@ ROWS = {
     "GET push-session": ("public", "/push/session"),
     "GET service-worker": ("public", "/sw.js"),
     "GET favicon.ico": ("public", "/favicon.ico"),
+    "GET health-panel": ("signed in", "/health/panel"),
     "GET metrics": ("public", "/metrics"),
     "GET schema": ("public", "/api/schema"),
     "GET api-docs": ("public", "/api/docs"),

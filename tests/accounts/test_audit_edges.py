@@ -273,6 +273,7 @@ OTHERS = {
     "oncall.availability": {"note": "Other"},
     "notifications.notificationrule": {"delay_minutes": "17"},
     "notifications.quiethours": {"start_time": "01:11"},
+    "incidents.savedview": {"query": "severity=low"},
     "incidents.subscription": {"minimum_severity": "critical"},
     "notifications.destination": {"name": "Other", "address": "https://93.184.215.14/hook"},
 }

@@ -30,7 +30,7 @@ from alerts.models import (
 from automation.models import Hypothesis, RecommendedAction
 from catalog.models import Dependency, Service
 from core.models import Bucket, Counter, IdempotencyKey, Pulse, WorkerBeat
-from incidents.models import Incident, Subscription, TimelineEntry
+from incidents.models import Incident, SavedView, Subscription, TimelineEntry
 from notifications.models import (
     Alarm,
     Allowance,
@@ -180,6 +180,7 @@ MAKE = {
     QuietHours: lambda number=1: factories.QuietHoursFactory(),
     Destination: lambda number=1: factories.SubscriptionFactory().destination,
     Subscription: lambda number=1: factories.SubscriptionFactory(),
+    SavedView: lambda number=1: factories.SavedViewFactory(),
     Provider: lambda number=1: factories.ProviderFactory(),
     Wording: a_wording,
     Circuit: lambda number=1: Circuit.objects.create(

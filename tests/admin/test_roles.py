@@ -56,6 +56,7 @@ PAGES = {
     "django_q.failure": (OURS, SHOWN, ""),
     "django_q.ormq": (OURS, SHOWN, ""),
     "incidents.incident": (TEAM, SHOWN, ""),
+    "incidents.savedview": (TEAM, ALL, ""),
     "incidents.subscription": (TEAM, ALL, ""),
     "incidents.timelineentry": (TEAM, SHOWN, ""),
     "notifications.alarm": (OURS, SHOWN, "clear"),
@@ -178,6 +179,7 @@ IN = {
     "alerts.topic": lambda team: factories.TopicFactory(integration=an_integration(team, source="cloudwatch")),
     "catalog.service": a_service,
     "incidents.incident": lambda team: factories.IncidentFactory(service=a_service(team)),
+    "incidents.savedview": lambda team: factories.SavedViewFactory(team=team),
     "incidents.subscription": lambda team: factories.SubscriptionFactory(team=team),
     "incidents.timelineentry": lambda team: factories.TimelineEntryFactory(
         incident=factories.IncidentFactory(service=a_service(team))

@@ -35,14 +35,12 @@ function show(page) {
     requireInteraction: isCall,
     vibrate: isCall ? [400, 150, 400, 150, 800] : undefined,
     timestamp: page.at,
-    icon: "/static/favicon.svg",
+    icon: BUILD.icon,
+    badge: BUILD.badge,
     actions,
     data: page,
   });
 }
-
-self.addEventListener("install", () => self.skipWaiting());
-self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 
 self.addEventListener("push", (event) => {
   let page;
@@ -52,7 +50,9 @@ self.addEventListener("push", (event) => {
     // A browser takes the permission away from a site that shows nothing.
     page = { title: "A message could not be read", body: "Open the dashboard to see what is up.", url: "/" };
   }
-  event.waitUntil(show(page).then(() => page.receipt && report(page.receipt, "shown")));
+  event.waitUntil(
+    show(page).then(() => Promise.all([page.receipt && report(page.receipt, "shown"), page.again && fetchAhead(page.url)])),
+  );
 });
 
 self.addEventListener("notificationclick", (event) => {
@@ -74,22 +74,28 @@ async function open(url) {
   return self.clients.openWindow(target.href);
 }
 
+function notify(title, body, tag, url) {
+  return self.registration.showNotification(title, {
+    body,
+    tag,
+    renotify: false,
+    icon: BUILD.icon,
+    badge: BUILD.badge,
+    actions: [{ action: "open", title: "Open" }],
+    data: { url },
+  });
+}
+
 // The button of a notification: the one-tap link of the message, then a word about what came of it.
-async function answer(page, { title, token }) {
-  const say = (heading, body) =>
-    self.registration.showNotification(heading, {
-      body,
-      tag: page.tag,
-      renotify: false,
-      icon: "/static/favicon.svg",
-      actions: [{ action: "open", title: "Open" }],
-      data: { url: page.url },
-    });
+async function answer(page, { title, verb, token }) {
+  const say = (heading, body) => notify(heading, body, page.tag, page.url);
   let reply;
   try {
     reply = await post(`/l/${token}`);
   } catch {
-    return say("Your answer did not get through", "The device is offline. Open the page to try again.");
+    const number = /\/incidents\/(\d+)/.exec(page.url ?? "")?.[1] ?? "";
+    await enqueue({ number, verb, token, person: await fact("person") });
+    return say(`${title}: not sent yet`, "The device is offline. It is sent by itself once there is a connection.");
   }
   const isJson = (reply.headers.get("Content-Type") ?? "").includes("json");
   const text = isJson ? (await reply.json()).detail : "";

@@ -1,0 +1,132 @@
+// The list of incidents: rows are selected, moved through with j and k, and shown anew without losing either.
+const $ = (id) => document.getElementById(id);
+const picks = () => [...document.querySelectorAll("#listed input[name=number]")];
+let last = null; // where a shift-click begins
+let chosen = new Set(); // numbers; it outlives the rows that are merged in
+
+function show() {
+  const boxes = picks();
+  for (const box of boxes) box.checked = chosen.has(box.value);
+  const on = boxes.filter((box) => box.checked);
+  chosen = new Set(on.map((box) => box.value)); // what is not shown any more is not done either
+  const bar = $("bulk");
+  const all = $("pick-all");
+  if (!bar || !all) return;
+  bar.classList.toggle("is-on", on.length > 0);
+  $("bulk-count").textContent = on.length === 1 ? "1 selected" : `${on.length} selected`;
+  $("bulk-none").hidden = false;
+  all.hidden = boxes.length === 0;
+  all.checked = on.length > 0 && on.length === boxes.length;
+  all.indeterminate = on.length > 0 && on.length < boxes.length;
+  for (const option of $("bulk-into").options) option.hidden = option.disabled = option.value !== "" && !chosen.has(option.value);
+  const into = $("bulk-into");
+  if (into.selectedOptions[0]?.disabled) into.value = "";
+  $("bulk-merge").hidden = on.length < 2;
+}
+
+function pick(box, on) {
+  if (on) chosen.add(box.value);
+  else chosen.delete(box.value);
+}
+
+document.addEventListener("click", (event) => {
+  const box = event.target;
+  if (box.id === "bulk-none") {
+    chosen.clear();
+    show();
+  }
+  if (!box.matches?.("#listed input[name=number]")) return;
+  const boxes = picks();
+  const [from, to] = [boxes.findIndex((one) => one.value === last), boxes.indexOf(box)].sort((a, b) => a - b);
+  const reach = event.shiftKey && from >= 0 ? boxes.slice(from, to + 1) : [box];
+  for (const one of reach) pick(one, box.checked);
+  last = box.value;
+  show();
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.id !== "pick-all") return;
+  for (const box of picks()) pick(box, event.target.checked);
+  show();
+});
+
+// What was done to them is done.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.target.id !== "bulk") return;
+  chosen.clear();
+  for (const menu of event.target.querySelectorAll("details[open]")) menu.open = false;
+});
+document.addEventListener("fragments:merged", show);
+
+// The rows that are shown stay when they match no more, until the filters change or the page is loaded anew.
+document.addEventListener("htmx:configRequest", (event) => {
+  if (event.target.id === "finder") return;
+  if (!event.detail.headers["X-Fragment"]?.includes("rows")) return;
+  event.detail.headers["X-Shown"] = [...document.querySelectorAll("#listed tr")].map((row) => row.dataset.number).join(",");
+});
+
+// --- the filters ----------------------------------------------------------------------------------------------
+
+// “All” and the other states exclude each other.
+$("finder")?.addEventListener(
+  "change",
+  (event) => {
+    const box = event.target;
+    if (box.name !== "state" || !box.checked) return;
+    for (const other of document.querySelectorAll("#finder input[name=state]")) {
+      if (other !== box && (box.value === "all" || other.value === "all")) other.checked = false;
+    }
+  },
+  true,
+);
+
+for (const narrow of document.querySelectorAll(".finder-narrow")) {
+  narrow.hidden = false;
+  narrow.addEventListener("input", () => {
+    const word = narrow.value.trim().toLowerCase();
+    for (const label of narrow.parentElement.querySelectorAll("label")) {
+      label.hidden = !label.textContent.toLowerCase().includes(word) && !label.querySelector(":checked");
+    }
+  });
+  narrow.addEventListener("change", (event) => event.stopPropagation());
+}
+
+const menu = $("finder-menu");
+document.addEventListener("click", (event) => menu?.open && !menu.contains(event.target) && (menu.open = false));
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !menu?.open) return;
+  const inside = menu.contains(document.activeElement);
+  menu.open = false;
+  if (inside) menu.querySelector("summary").focus();
+});
+// On a phone the button at the end of the sheet closes it.
+$("finder")?.addEventListener("submit", () => (menu.open = false));
+
+// --- by keyboard ------------------------------------------------------------------------------------------------
+
+const SELECT = "x";
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=checkbox]), textarea, select")) return;
+  const step = { j: 1, k: -1 }[event.key];
+  if (step) return move(step);
+  const row = document.querySelector("#listed tr.is-cursor");
+  if (!row) return;
+  if (event.key === SELECT) {
+    const box = row.querySelector("input[name=number]");
+    if (!box) return;
+    pick(box, !box.checked);
+    last = box.value;
+    show();
+  }
+});
+
+function move(step) {
+  const rows = [...document.querySelectorAll("#listed tr")];
+  if (!rows.length) return;
+  const focused = document.activeElement.closest("#listed tr") ?? document.querySelector("#listed tr.is-cursor");
+  const next = rows[Math.min(rows.length - 1, Math.max(0, rows.indexOf(focused) + step))];
+  for (const row of rows) row.classList.toggle("is-cursor", row === next);
+  next.querySelector(".what a").focus();
+}
+
+show();
