@@ -14,6 +14,7 @@ import re
 import sys
 import time
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 from bench import house
 
@@ -26,6 +27,7 @@ from django.utils import timezone  # isort: skip
 from accounts.models import Membership, Team, User  # isort: skip
 from catalog.models import Dependency, Service  # isort: skip
 from incidents.models import Incident, SavedView  # isort: skip
+from oncall import chain  # isort: skip
 from oncall.models import EscalationPolicy, Level, Target  # isort: skip
 
 TEAMS, SERVICES, PEOPLE, OPEN = 10, 50, 100, 200
@@ -47,8 +49,8 @@ SYMPTOMS = (
 RARE = "kernelpanic"
 DESCRIPTION = (
     "The threshold was crossed for five minutes in a row. Labels: region=eu-west-%s, cluster=prod-%s, build=%s. "
-    "See the dashboard of the service for the graphs, and the runbook for what to try first: check the last deployment, "
-    "then the saturation of the hosts, then the dependencies. Customers may notice slow or failing requests meanwhile."
+    "See the dashboard of the service for the graphs, and the runbook for what to try first: check the last "
+    "deployment, then the saturation of the hosts, then the dependencies. Customers may notice slow requests."
 )
 
 
@@ -141,8 +143,9 @@ def fill(count):
                 FROM generate_series(1, %(count)s) AS g
             ) AS series
             CROSS JOIN LATERAL (SELECT (dice %% 50) AS place, (dice / 50 %% 100) AS chance) AS thrown
-            JOIN (SELECT id, slug, team_id, row_number() OVER (ORDER BY id) - 1 AS place FROM catalog_service) AS service
-                ON service.place = thrown.place
+            JOIN (
+                SELECT id, slug, team_id, row_number() OVER (ORDER BY id) - 1 AS place FROM catalog_service
+            ) AS service ON service.place = thrown.place
             CROSS JOIN LATERAL (
                 SELECT (SELECT min(id) FROM accounts_user) + dice %% 100 AS who,
                     CASE WHEN chance < 3 THEN 'critical' WHEN chance < 15 THEN 'high' WHEN chance < 50 THEN 'medium'
@@ -159,8 +162,8 @@ def fill(count):
             "INSERT INTO incidents_timelineentry (incident_id, kind, at, by_id, via, text, data, recorded_at) "
             "SELECT number, kind, triggered_at + place * interval '1 minute', NULL, 'source', "
             "       kind || ' entry ' || place || ' of ' || title, '{}', triggered_at + place * interval '1 minute' "
-            "FROM incidents_incident CROSS JOIN unnest(ARRAY['triggered', 'paged', 'escalated', 'note', 'acknowledged', "
-            "'note', 'resolved']) WITH ORDINALITY AS kinds (kind, place) "
+            "FROM incidents_incident CROSS JOIN unnest(ARRAY['triggered', 'paged', 'escalated', 'note', "
+            "'acknowledged', 'note', 'resolved']) WITH ORDINALITY AS kinds (kind, place) "
             "WHERE number % 50 = 0 OR status NOT IN ('resolved', 'closed')"
         )
         cursor.execute("SET maintenance_work_mem = '512MB'")
@@ -170,10 +173,10 @@ def fill(count):
 
 
 def call_policies():
-    """Open incidents have the copy of a policy, and those that nobody has are about to call."""
-    levels = [{"number": n, "delay_minutes": 5, "targets": []} for n in (1, 2)]
-    policy = {"name": "Policy", "levels": levels, "repeats": 0}
-    Incident.objects.open().update(policy=policy)
+    """Open incidents have the copy of their policy, and those that nobody has are about to call."""
+    for policy in EscalationPolicy.objects.all():
+        (copied,) = chain.copies([policy.pk]).values()
+        Incident.objects.open().filter(team=policy.team).update(policy=copied)
     Incident.objects.filter(status="triggered").update(next_escalation_at=timezone.now() + dt.timedelta(minutes=4))
 
 
@@ -232,7 +235,8 @@ def weight(client, path):
     """Compressed bytes of a page by kind: what a browser fetches that has nothing."""
     answer = client.get(path)
     sizes = {"html": len(gzip.compress(answer.content, 6)), "css": 0, "js": 0, "font": 0, "icon": 0}
-    waiting = re.findall(r'<(?:link|script|img)[^>]*(?:href|src)="/static/([^"?#]+)', answer.content.decode())
+    found = re.findall(r'<(?:link|script|img)[^>]*(?:href|src)="/static/([^"?#]+)', answer.content.decode())
+    waiting = [unquote(one) for one in found]
     seen = set()
     while waiting:
         name = waiting.pop()

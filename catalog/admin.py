@@ -56,6 +56,11 @@ class LinkInline(Inline):
     fields = ("kind", "label", "url")
     verbose_name_plural = "runbooks and links"
 
+    def formfield_for_dbfield(self, db_field, request, **kwargs):
+        if db_field.name == "url":
+            kwargs["assume_scheme"] = "https"
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
 
 @admin.register(Service)
 class ServiceAdmin(Admin):

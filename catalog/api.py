@@ -43,6 +43,7 @@ from oncall.api import (
 )
 from oncall.models import Duty, EscalationPolicy, Schedule
 
+
 class ServiceField(NamedField):
     def __init__(self, **kwargs):
         super().__init__(queryset=Service.objects.all(), noun="service", path="services", **kwargs)

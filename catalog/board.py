@@ -3,11 +3,12 @@
 import dataclasses
 import datetime as dt
 
-from accounts.models import User
+from accounts.models import Membership, User
 from accounts.visibility import hushed
 from catalog import policies
 from catalog.models import Service
-from notifications import planning
+from notifications import numbers, planning
+from notifications.models import ContactMethod, channels
 from oncall import lookup, shifts
 from oncall.models import Availability, Duty, Schedule, TargetKind
 
@@ -30,6 +31,12 @@ class Line:
     is_off: bool = False
     is_shadow: bool = False
     is_named: bool = True  # by the policy, not by a schedule
+    ways: tuple = ()  # the channels on which they are reached
+    phone: str = ""  # for those who may see it
+
+    @property
+    def initial(self):
+        return str(self.person)[:1].upper() if self.person else ""
 
     @property
     def is_free(self):
@@ -106,6 +113,9 @@ class Board:
         self._reaches = planning.reaches(people)
         said = Availability.objects.filter(user_id__in=people).exclude(status=Availability.Status.AVAILABLE)
         self._said = {one.user_id: one for one in said if one.holds(now)}
+        self._phones = _phones(people - {reader.pk}, reader)
+        self._reader = reader
+        self._mine = []
 
     def _people(self):
         """Everybody whom the page may name."""
@@ -147,8 +157,18 @@ class Board:
             lines = [self._called(target, one) for target, people in targets for one in people]
             levels.append(LevelNow(level["number"], minutes, lines))
             minutes += level["delay_minutes"]
+        mine = [one.number for one in levels if any(self._is_reader(line) for line in one.lines)]
+        if mine:
+            self._mine.append((service, mine[0]))
         policy = self._policies[service.pk]
         return ServiceNow(service, policy | {"name": self._hush(policy["name"])} if policy else policy, levels)
+
+    def _is_reader(self, line):
+        return line.person is not None and line.person.pk == self._reader.pk and not line.is_shadow
+
+    def mine(self):
+        """`[(service, number of the first level)]` for which the reader is called now, of those that `tiers` made."""
+        return self._mine
 
     def _called(self, target, one):
         if one.user_id is None:
@@ -184,7 +204,18 @@ class Board:
             trouble = "Deactivated: is never called."
         elif not is_shadow and not any(method.is_usable for method in reach.methods):
             trouble = "No verified contact method: cannot be reached."
-        return Line(person, trouble=trouble, availability=self._said.get(user_id), is_shadow=is_shadow)
+        usable = reach.methods if reach and person and person.is_active else ()
+        ways = dict.fromkeys(
+            channels.get(one.channel).label for one in usable if one.is_usable and one.channel in channels
+        )
+        return Line(
+            person,
+            trouble=trouble,
+            availability=self._said.get(user_id),
+            is_shadow=is_shadow,
+            ways=tuple(ways),
+            phone=self._phones.get(user_id, ""),
+        )
 
     def _named(self, user_ids):
         return [self._users[pk] for pk in user_ids if pk in self._users]
@@ -198,3 +229,16 @@ class Board:
                 lines.insert(0, Line(None, schedule, trouble=f"Nobody is on call in {schedule.name}."))
             found.setdefault(schedule.team, []).append((schedule, lines))
         return list(found.items())
+
+
+def _phones(user_ids, reader):
+    """`{user_id: number}` at which they are called, of those whose numbers the reader may see."""
+    access = reader.access() if reader.is_active else None
+    if access is None or not user_ids:
+        return {}
+    if not access.allows("contacts"):
+        teams = access.own_teams("contacts")
+        if not teams:
+            return {}
+        user_ids = set(Membership.objects.filter(team__in=teams, user__in=user_ids).values_list("user_id", flat=True))
+    return numbers.to_call(ContactMethod.objects.filter(user_id__in=user_ids, user__is_active=True))

@@ -11,6 +11,7 @@ from accounts.audit_api import AuditViewSet
 from accounts.key_api import ApiKeyViewSet
 from alerts.api import (
     AlertViewSet,
+    BesideViewSet,
     ChangeEventViewSet,
     HeartbeatViewSet,
     InhibitionRuleViewSet,
@@ -74,6 +75,7 @@ router.register("inhibition-rules", InhibitionRuleViewSet)
 router.register("heartbeats", HeartbeatViewSet)
 router.register("incidents/bulk", BulkViewSet, basename="incident-bulk")
 router.register("incidents", IncidentViewSet)
+router.register("incidents", BesideViewSet, basename="incident-beside")
 router.register("saved-views", SavedViewViewSet)
 router.register("hypotheses", HypothesisViewSet)
 router.register("actions", RecommendedActionViewSet)

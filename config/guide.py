@@ -65,7 +65,8 @@ def _qr(text):
     """The text as a QR code: an SVG."""
     out = io.BytesIO()
     qrcode.make(text, image_factory=SvgPathImage, border=1).save(out)
-    return mark_safe(out.getvalue().decode().partition("?>")[2])  # of our own settings: nobody else's text is in it
+    drawing = out.getvalue().decode().partition("?>")[2].strip()
+    return mark_safe(drawing)  # of our own settings: nobody else's text is in it
 
 
 @login_required

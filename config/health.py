@@ -5,7 +5,6 @@ import datetime as dt
 import logging
 
 from django.contrib.auth.decorators import login_required
-from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import JsonResponse
@@ -18,6 +17,7 @@ from alerts import presence
 from alerts.models import Heartbeat
 from core import due
 from core.models import Pulse, WorkerBeat
+from core.pages import recent
 from notifications.models import Alarm
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ PANEL_SECONDS = 5  # every open overview asks each minute
 @never_cache
 def panel(request):
     """What a person needs to know of the product itself: a panel of the overview, and a page without script."""
-    checks = cache.get_or_set("health-panel", lambda: _checks(timezone.now()), PANEL_SECONDS)
+    checks = recent("health-panel", PANEL_SECONDS, lambda: _checks(timezone.now()))
     parts = [(LABELS[name], checks[name]) for name in LABELS]
     context = {"parts": parts, "has_trouble": any(checks.values()), "section": "dashboard"}
     is_fragment = "X-Fragment" in request.headers

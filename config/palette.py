@@ -187,11 +187,7 @@ def _all_of(fields, words):
 def _services(user, words):
     rows = visible(Service.objects.exclude(lifecycle=Service.Lifecycle.ARCHIVED).select_related("team"), user)
     rows = rows.filter(_all_of(["name", "slug"], words))[:MOST]
-    return [Entry(one.name, _service_url(one), "cube", f"Service · {one.team.name}") for one in rows]
-
-
-def _service_url(service):
-    return f"{reverse('services')}?q={service.slug}"
+    return [Entry(one.name, reverse("service", args=[one.slug]), "cube", f"Service · {one.team.name}") for one in rows]
 
 
 def _schedules(user, words):

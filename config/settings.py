@@ -387,6 +387,7 @@ SPECTACULAR_SETTINGS = {
         "WeekdayEnum": "oncall.api.schedules.WEEKDAYS",
         "PriorityEnum": "incidents.models.Priority",
         "SeverityEnum": "incidents.models.Severity",
+        "ResponderRoleEnum": "incidents.models.Responder.Role",
         "MessageKindEnum": "notifications.models.KINDS",
         "NotificationStateEnum": "notifications.models.Notification.State",
         "SwapStateEnum": "oncall.models.ShiftRequest.State",

@@ -6,12 +6,16 @@ what there is to say (`django.contrib.messages`) as one more. static/js/fragment
 that fetches itself because of news (`X-News`) takes no message away from the form that it answers.
 """
 
+import logging
 from pathlib import PurePosixPath
 
+from django.core.cache import cache
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
+
+logger = logging.getLogger(__name__)
 
 
 def asked(request):
@@ -36,3 +40,12 @@ def respond(request, template, context, *, fragments=(), status=200):
         response = render(request, template, context, status=status)
     patch_vary_headers(response, ["X-Fragment"])
     return response
+
+
+def recent(key, seconds, work_out):
+    """What `work_out()` gave for this key within the last seconds, else what it gives now."""
+    try:
+        return cache.get_or_set(key, work_out, seconds)
+    except Exception:  # a cache that is away must not take the page with it, which says what is wrong
+        logger.warning("The cache does not answer: %s is worked out anew.", key, exc_info=True)
+        return work_out()

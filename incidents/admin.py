@@ -9,7 +9,7 @@ from django.utils.html import format_html
 
 from catalog.admin import ServiceAdmin
 from core.admin import Admin, Inline, ReadOnlyAdmin, ReadOnlyInline, choices_field, display
-from incidents.models import Incident, SavedView, Subscription, TimelineEntry
+from incidents.models import Incident, Responder, SavedView, Subscription, Task, TimelineEntry
 from notifications.admin.addresses import DestinationAdmin
 
 SEVERITY_COLOURS = {"Critical": "danger", "High": "warning", "Medium": "info", "Low": "success", "Info": "success"}
@@ -25,9 +25,26 @@ class TimelineInline(ReadOnlyInline):
         return super().get_queryset(request).select_related("by", "incident")
 
 
+class ResponderInline(ReadOnlyInline):
+    model = Responder
+    fk_name = "incident"
+    fields = ("user", "role", "added_by", "added_at", "joined_at", "declined_at")
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).select_related("user", "added_by", "incident")
+
+
+class TaskInline(ReadOnlyInline):
+    model = Task
+    fields = ("text", "assignee", "created_by", "done_by", "done_at")
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).select_related("assignee", "created_by", "done_by", "incident")
+
+
 @admin.register(Incident)
 class IncidentAdmin(ReadOnlyAdmin):
-    inlines = (TimelineInline,)
+    inlines = (ResponderInline, TaskInline, TimelineInline)
     list_display = ("number", "title", "service", "severity_label", "priority", "status", "assignee", "triggered_at")
     list_display_links = ("number", "title")
     list_filter = ("status", "severity", "priority", "team", "service")
@@ -38,7 +55,20 @@ class IncidentAdmin(ReadOnlyAdmin):
     fieldsets = (
         (
             None,
-            {"fields": ("title", "description", "service", "team", "severity_label", "priority", "urgency", "status")},
+            {
+                "fields": (
+                    "title",
+                    "description",
+                    "impact",
+                    "service",
+                    "team",
+                    "severity_label",
+                    "priority",
+                    "urgency",
+                    "status",
+                    "merged_into",
+                )
+            },
         ),
         ("Who has it", {"fields": ("assignee", "acknowledged_by", "resolved_by", "resolution_note", "pages")}),
         ("When", {"fields": ("triggered_at", "acknowledged_at", "resolved_at", "closed_at")}),

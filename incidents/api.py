@@ -3,6 +3,8 @@
 import datetime as dt
 
 import django_filters
+from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
@@ -12,11 +14,23 @@ from rest_framework.viewsets import ViewSet
 
 from accounts.api import PersonField, PersonFilter, PersonShape, TeamFilter
 from accounts.models import User
+from accounts.permissions import may, visible
 from catalog.api import ServiceField, ServiceFilter
-from core.errors import NotFound
-from core.rest import NUMBER, Edge, Filters, MomentField, MomentFilter, ReadViewSet, Shape, WordsFilter, read_body
-from incidents import figures, lifecycle, messages, states
-from incidents.models import Incident, Priority, Severity, TimelineEntry
+from core.errors import NotAllowed, NotFound
+from core.rest import (
+    NUMBER,
+    UUID,
+    Edge,
+    Filters,
+    MomentField,
+    MomentFilter,
+    ReadViewSet,
+    Shape,
+    WordsFilter,
+    read_body,
+)
+from incidents import checklist, figures, lifecycle, merging, messages, responding, states, updates
+from incidents.models import Incident, Priority, Responder, Severity, Task, TimelineEntry
 from incidents.replies import links
 from notifications import api as notifications_api
 from notifications import history
@@ -37,6 +51,7 @@ class IncidentShape(Shape):
     assignee = PersonField(read_only=True)
     acknowledged_by = PersonField(read_only=True)
     resolved_by = PersonField(read_only=True)
+    merged_into = serializers.SerializerMethodField(help_text="The number of the one in which its work goes on.")
     policy = serializers.CharField(source="policy.name", default=None, read_only=True, allow_null=True)
     verbs = serializers.SerializerMethodField(help_text="What may be done now.")
     web_url = serializers.SerializerMethodField()
@@ -47,6 +62,7 @@ class IncidentShape(Shape):
             "number",
             "title",
             "description",
+            "impact",
             "status",
             "severity",
             "priority",
@@ -61,6 +77,8 @@ class IncidentShape(Shape):
             "resolved_by",
             "resolution_note",
             "closed_at",
+            "merged_into",
+            "merged_at",
             "policy",
             "escalation_level",
             "escalation_round",
@@ -72,7 +90,14 @@ class IncidentShape(Shape):
         read_only_fields = fields
 
     def get_verbs(self, incident) -> list[str]:
-        return states.verbs(incident.status)
+        return states.verbs(incident.status) + (["unmerge"] if incident.merged_into_id else [])
+
+    def get_merged_into(self, incident) -> int | None:
+        number = incident.merged_into_id
+        user = self.context["user"]
+        if number and user.access().hidden and not user.visible(Incident.objects.filter(pk=number)).exists():
+            return None
+        return number
 
     def get_web_url(self, incident) -> str:
         return messages.url_of(incident)
@@ -89,6 +114,10 @@ class NewIncidentShape(serializers.Serializer):
 class IncidentEditShape(serializers.Serializer):
     title = serializers.CharField(required=False, max_length=1024)
     description = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
+    impact = serializers.CharField(
+        required=False, allow_blank=True, max_length=lifecycle.LONGEST_IMPACT, help_text="What users notice."
+    )
+    severity = serializers.ChoiceField(Severity.choices, required=False, help_text="The priority stays as it is.")
     priority = serializers.ChoiceField(Priority.choices, required=False)
 
 
@@ -114,6 +143,77 @@ class SnoozeShape(serializers.Serializer):
 
 class NoteShape(serializers.Serializer):
     text = serializers.CharField(max_length=LONGEST_TEXT)
+
+
+class MergeShape(serializers.Serializer):
+    into = serializers.IntegerField(min_value=1, max_value=LARGEST_NUMBER, help_text="The one that goes on.")
+
+
+class AddRespondersShape(serializers.Serializer):
+    """`user` for one person, `users` for several."""
+
+    user = PersonField(queryset=User.objects.all(), required=False)
+    users = serializers.ListField(
+        child=PersonField(queryset=User.objects.all()), required=False, min_length=1, max_length=50
+    )
+    role = serializers.ChoiceField(Responder.Role.choices, required=False)
+    message = serializers.CharField(required=False, allow_blank=True, max_length=responding.LONGEST_MESSAGE)
+
+    def validate(self, fields):
+        if ("user" in fields) == ("users" in fields):
+            raise serializers.ValidationError("Give either “user” with one person or “users” with a list of them.")
+        people = fields.pop("users", None) or [fields.pop("user")]
+        return {**fields, "people": people}
+
+
+class ResponderEditShape(serializers.Serializer):
+    """`role`, or `state` of oneself."""
+
+    role = serializers.ChoiceField(Responder.Role.choices, required=False)
+    state = serializers.ChoiceField(
+        [("joined", "Joined"), ("declined", "Declined")], required=False, help_text="Only of oneself."
+    )
+    reason = serializers.CharField(
+        required=False, allow_blank=True, max_length=responding.LONGEST_MESSAGE, help_text="Why one declines."
+    )
+
+    def validate(self, fields):
+        if ("role" in fields) == ("state" in fields):
+            raise serializers.ValidationError("Give either “role” or “state”.")
+        return fields
+
+
+class TaskShape(Shape):
+    assignee = PersonField(read_only=True)
+    created_by = PersonField(read_only=True)
+    done_by = PersonField(read_only=True)
+
+    class Meta:
+        model = Task
+        fields = ["id", "text", "assignee", "created_by", "created_at", "done_by", "done_at"]
+        read_only_fields = fields
+
+
+class NewTaskShape(serializers.Serializer):
+    text = serializers.CharField(max_length=checklist.LONGEST_TEXT)
+    assignee = PersonField(queryset=User.objects.all(), required=False, allow_null=True)
+
+
+class TaskEditShape(serializers.Serializer):
+    text = serializers.CharField(required=False, max_length=checklist.LONGEST_TEXT)
+    assignee = PersonField(queryset=User.objects.all(), required=False, allow_null=True, help_text="null: nobody.")
+    is_done = serializers.BooleanField(required=False)
+
+
+class UpdateShape(serializers.Serializer):
+    text = serializers.CharField(max_length=updates.LONGEST, help_text="What stakeholders should know.")
+
+
+class FollowersShape(serializers.Serializer):
+    """Who hears of updates and of the end."""
+
+    is_following = serializers.BooleanField(help_text="Whether you do.")
+    count = serializers.IntegerField()
 
 
 class EscalateShape(serializers.Serializer):
@@ -151,10 +251,15 @@ class TimelineShape(Shape):
 
 
 class ResponderShape(serializers.Serializer):
-    """Somebody who was told about the incident, or has it."""
+    """Somebody who was told about the incident, has it, or was asked to help."""
 
     user = PersonShape()
     is_assignee = serializers.BooleanField()
+    role = serializers.ChoiceField(
+        Responder.Role.choices, allow_null=True, help_text="Null: nobody asked them to help, and they did not join."
+    )
+    joined_at = MomentField(allow_null=True)
+    declined_at = MomentField(allow_null=True)
     first_told_at = MomentField(allow_null=True)
     acknowledged_at = MomentField(allow_null=True)
     channels = serializers.ListField(child=serializers.CharField())
@@ -225,6 +330,9 @@ class IncidentFilters(Filters):
     service = ServiceFilter()
     team = TeamFilter()
     assignee = PersonFilter(label="Email or UUID.")
+    merged_into = django_filters.NumberFilter(
+        field_name="merged_into", label="Number of the one into which they were merged."
+    )
     q = django_filters.CharFilter(field_name="title", lookup_expr="icontains", label="Words of the title.")
     since = MomentFilter(field_name="triggered_at", lookup_expr="gte", label="Triggered at this time or later.")
     until = MomentFilter(field_name="triggered_at", lookup_expr="lt", label="Triggered before this time.")
@@ -236,9 +344,10 @@ class IncidentFilters(Filters):
 INCIDENTS = Incident.objects.select_related("service", "team", "assignee", "acknowledged_by", "resolved_by")
 
 
-def _answer(incident, code=status.HTTP_200_OK):
+def _answer(incident, request, code=status.HTTP_200_OK):
     """The incident's new state. Read again: a verb loads only what it needs."""
-    return Response(IncidentShape(INCIDENTS.get(pk=incident.pk)).data, status=code)
+    shape = IncidentShape(INCIDENTS.get(pk=incident.pk), context={"user": request.user})
+    return Response(shape.data, status=code)
 
 
 def _caller(request):
@@ -256,7 +365,10 @@ class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadView
     ordering = ("-number",)
     lookup_field = "number"
     lookup_value_regex = NUMBER
-    http_method_names = ["get", "post", "patch", "head", "options"]
+    http_method_names = ["get", "post", "patch", "delete", "head", "options"]
+
+    def get_serializer_context(self):
+        return {**super().get_serializer_context(), "user": self.request.user}
 
     def initial(self, request, *args, **kwargs):
         super().initial(request, *args, **kwargs)
@@ -267,55 +379,55 @@ class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadView
     def create(self, request):
         """Open an incident by hand and call the first level."""
         incident = self.do(lifecycle.trigger, **read_body(NewIncidentShape, request), **_caller(request))
-        return _answer(incident, status.HTTP_201_CREATED)
+        return _answer(incident, request, status.HTTP_201_CREATED)
 
     @extend_schema(request=IncidentEditShape)
     def partial_update(self, request, number):
-        """Change title, description or priority. Everything else has a verb."""
-        return _answer(lifecycle.edit(number, **read_body(IncidentEditShape, request), **_caller(request)))
+        """Change title, description, impact, severity or priority. Everything else has a verb."""
+        return _answer(lifecycle.edit(number, **read_body(IncidentEditShape, request), **_caller(request)), request)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def acknowledge(self, request, number):
         """Take it: its escalation stops. Twice is harmless."""
-        return _answer(lifecycle.acknowledge(number, **_caller(request)))
+        return _answer(lifecycle.acknowledge(number, **_caller(request)), request)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def start(self, request, number):
         """Begin to investigate."""
-        return _answer(lifecycle.start(number, **_caller(request)))
+        return _answer(lifecycle.start(number, **_caller(request)), request)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def remediate(self, request, number):
         """Begin to repair."""
-        return _answer(lifecycle.remediate(number, **_caller(request)))
+        return _answer(lifecycle.remediate(number, **_caller(request)), request)
 
     @extend_schema(request=ResolveShape)
     @action(detail=True, methods=["post"])
     def resolve(self, request, number):
         """End it, from any open state. Its firing alerts end with it."""
-        return _answer(lifecycle.resolve(number, **read_body(ResolveShape, request), **_caller(request)))
+        return _answer(lifecycle.resolve(number, **read_body(ResolveShape, request), **_caller(request)), request)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def close(self, request, number):
         """Put a resolved incident away."""
-        return _answer(lifecycle.close(number, **_caller(request)))
+        return _answer(lifecycle.close(number, **_caller(request)), request)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def escalate(self, request, number):
         """Call the next level now."""
-        return _answer(lifecycle.escalate(number, **_caller(request)))
+        return _answer(lifecycle.escalate(number, **_caller(request)), request)
 
     @extend_schema(request=ReassignShape)
     @action(detail=True, methods=["post"])
     def reassign(self, request, number):
         """Give it to somebody and page them."""
         to = read_body(ReassignShape, request)["user"]
-        return _answer(lifecycle.reassign(number, to=to, **_caller(request)))
+        return _answer(lifecycle.reassign(number, to=to, **_caller(request)), request)
 
     @extend_schema(request=SnoozeShape)
     @action(detail=True, methods=["post"])
@@ -323,7 +435,84 @@ class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadView
         """Call nobody until then. Still open at that time, it calls again."""
         given, caller = read_body(SnoozeShape, request), _caller(request)
         until = given.get("until") or caller["now"] + dt.timedelta(minutes=given["minutes"])
-        return _answer(lifecycle.snooze(number, until=until, **caller))
+        return _answer(lifecycle.snooze(number, until=until, **caller), request)
+
+    @extend_schema(request=MergeShape)
+    @action(detail=True, methods=["post"])
+    def merge(self, request, number):
+        """Let its work go on in another one, with its alerts. It is resolved, and calls nobody any more."""
+        into = read_body(MergeShape, request)["into"]
+        target = visible(Incident.objects.filter(pk=into), request.user).first()
+        if target is None:
+            raise NotFound(f"There is no incident #{into}.")
+        if not may(request.user, "respond", target):
+            raise NotAllowed(f"You may not respond to #{into}. Ask somebody of the team {target.team}.")
+        return _answer(merging.merge(number, into=into, **_caller(request)), request)
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def unmerge(self, request, number):
+        """Take it out again: its alerts go back, and it stands where it stood."""
+        return _answer(merging.unmerge(number, **_caller(request)), request)
+
+    @extend_schema(request=UpdateShape, responses={201: IncidentShape})
+    @action(detail=True, methods=["post"])
+    def updates(self, request, number):
+        """Tell the stakeholders how it stands: subscribed destinations, and whoever follows."""
+        incident = updates.post(number, **read_body(UpdateShape, request), **_caller(request))
+        return _answer(incident, request, status.HTTP_201_CREATED)
+
+    @extend_schema(request=None, responses=FollowersShape)
+    @action(detail=True, methods=["post"], change_verb="read")
+    def followers(self, request, number):
+        """Follow it: you are told of updates and of its end."""
+        updates.follow(number, request.user, now=timezone.now())
+        return self._followers(request)
+
+    @extend_schema(request=None, responses={200: FollowersShape})
+    @followers.mapping.delete
+    def unfollow(self, request, number):
+        """Hear no more of it."""
+        updates.unfollow(number, request.user)
+        return self._followers(request)
+
+    def _followers(self, request):
+        rows = self.get_object().followers
+        mine = rows.filter(user=request.user).exists()
+        return Response({"is_following": mine, "count": rows.count()})
+
+    @extend_schema(responses=TaskShape(many=True), filters=False)
+    @action(detail=True, filterset_class=None, pagination_class=None, serializer_class=TaskShape)
+    def tasks(self, request, number):
+        """What is to be done about it, oldest first."""
+        rows = self.get_object().tasks.select_related("assignee", "created_by", "done_by")
+        return Response(TaskShape(rows, many=True).data)
+
+    @extend_schema(request=NewTaskShape, responses={201: TaskShape})
+    @tasks.mapping.post
+    def add_task(self, request, number):
+        """Put a task on the list."""
+        task = checklist.add(number, **read_body(NewTaskShape, request), **_caller(request))
+        return Response(TaskShape(task).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=TaskEditShape, responses=TaskShape)
+    @action(detail=True, methods=["patch"], url_path=f"tasks/(?P<task>{NUMBER})")
+    def task(self, request, number, task):
+        """Change its words or its person, tick it off or take that back: all or nothing."""
+        given, caller = read_body(TaskEditShape, request), _caller(request)
+        with transaction.atomic():
+            is_done = given.pop("is_done", None)
+            row = checklist.edit(number, task, **given, **caller)
+            if is_done is not None:
+                row = (checklist.complete if is_done else checklist.reopen)(number, task, **caller)
+        return Response(TaskShape(row).data)
+
+    @extend_schema(responses={204: None})
+    @task.mapping.delete
+    def remove_task(self, request, number, task):
+        """Take a task off the list."""
+        checklist.remove(number, task, **_caller(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(responses=TimelineShape(many=True), filters=False)
     @action(detail=True, filterset_class=None, ordering=("id",), serializer_class=TimelineShape)
@@ -336,7 +525,7 @@ class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadView
     def add_note(self, request, number):
         """Write a note into the timeline."""
         incident = lifecycle.add_note(number, **read_body(NoteShape, request), **_caller(request))
-        return _answer(incident, status.HTTP_201_CREATED)
+        return _answer(incident, request, status.HTTP_201_CREATED)
 
     @extend_schema(responses=TimelineShape(many=True), filters=False)
     @action(detail=True, filterset_class=None, ordering=("id",), serializer_class=TimelineShape)
@@ -357,8 +546,53 @@ class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadView
     @extend_schema(responses=ResponderShape(many=True), filters=False)
     @action(detail=True, filterset_class=None, pagination_class=None)
     def responders(self, request, number):
-        """Who was told about it or has it, first told first."""
+        """Who was told about it, has it or was asked to help, first told first."""
         return Response(ResponderShape(_responders(self.get_object()), many=True).data)
+
+    @extend_schema(request=AddRespondersShape, responses={201: ResponderShape(many=True)})
+    @responders.mapping.post
+    def add_responders(self, request, number):
+        """Ask people to help, and page each of them once."""
+        incident = responding.add(number, **read_body(AddRespondersShape, request), **_caller(request))
+        return self._team(incident, status.HTTP_201_CREATED)
+
+    @extend_schema(request=ResponderEditShape, responses=ResponderShape(many=True))
+    @action(
+        detail=True,
+        methods=["patch"],
+        url_path=f"responders/(?P<user>{UUID})",
+        filterset_class=None,
+        pagination_class=None,
+    )
+    def responder(self, request, number, user):
+        """Give somebody a role, or join or decline yourself."""
+        given, caller = read_body(ResponderEditShape, request), _caller(request)
+        person = self._person(number, user)
+        if "role" in given:
+            return self._team(responding.set_role(number, person, given["role"], **caller))
+        if person != request.user:
+            raise NotAllowed(f"Only {person} can join or decline for themselves.")
+        if given["state"] == "joined":
+            return self._team(responding.join(number, **caller))
+        return self._team(responding.decline(number, reason=given.get("reason", ""), **caller))
+
+    @extend_schema(responses={204: None})
+    @responder.mapping.delete
+    def remove_responder(self, request, number, user):
+        """Take somebody off the incident, and stop asking them."""
+        responding.remove(number, self._person(number, user), **_caller(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _person(self, number, user):
+        """The person of the address: who is on the incident, or oneself."""
+        found = User.objects.filter(Q(responding__incident=number) | Q(pk=self.request.user.pk), uuid=user).first()
+        if found is None:
+            raise NotFound(f"Nobody with this UUID works on incident #{int(number)}.")
+        return found
+
+    def _team(self, incident, code=status.HTTP_200_OK):
+        incident = INCIDENTS.get(pk=incident.pk)
+        return Response(ResponderShape(_responders(incident), many=True).data, status=code)
 
     @extend_schema(responses=IncidentSummaryShape, filters=True)
     @action(detail=False, url_path="stats/summary", pagination_class=None)
@@ -387,8 +621,8 @@ class Escalate(Edge, ViewSet):
             number = given["incident"]
             if not request.user.visible(Incident.objects.filter(pk=number)).exists():
                 raise NotFound(f"There is no incident #{number}.")
-            return _answer(self.do(lifecycle.escalate, number, **_caller(request)))
-        return _answer(self.do(lifecycle.trigger, **given, **_caller(request)), status.HTTP_201_CREATED)
+            return _answer(self.do(lifecycle.escalate, number, **_caller(request)), request)
+        return _answer(self.do(lifecycle.trigger, **given, **_caller(request)), request, status.HTTP_201_CREATED)
 
 
 def _responders(incident):
@@ -400,11 +634,22 @@ def _responders(incident):
         if row.channel not in one["channels"]:
             one["channels"].append(row.channel)
         one["acknowledged_at"] = one["acknowledged_at"] or row.acknowledged_at
-    for user in filter(None, (incident.assignee, incident.acknowledged_by)):
+    team = {row.user: row for row in incident.responders.select_related("user")}
+    for user in filter(None, (incident.assignee, incident.acknowledged_by, *team)):
         one = found.setdefault(user, {"first_told_at": None, "acknowledged_at": None, "channels": []})
         if user == incident.acknowledged_by:
             one["acknowledged_at"] = incident.acknowledged_at
-    return [{"user": user, "is_assignee": user == incident.assignee, **one} for user, one in found.items()]
+    return [
+        {
+            "user": user,
+            "is_assignee": user == incident.assignee,
+            "role": team[user].role if user in team else None,
+            "joined_at": team[user].joined_at if user in team else None,
+            "declined_at": team[user].declined_at if user in team else None,
+            **one,
+        }
+        for user, one in found.items()
+    ]
 
 
 # --- messages about incidents ---------------------------------------------------------------------------------

@@ -62,9 +62,7 @@ def merge(number, *, into, by, now, via="web"):
         timeline.entry(target, "took_in", taken, at=now, by=by, via=via, merged=source.pk),
     ]
     moved = f"#{source.pk} was merged into #{target.pk} by {who}: the work of this one goes on there."
-    entries += [
-        timeline.entry(child, "moved_on", moved, at=now, by=by, via=via, into=target.pk) for child in children
-    ]
+    entries += [timeline.entry(child, "moved_on", moved, at=now, by=by, via=via, into=target.pk) for child in children]
     timeline.record_many(entries)
     outbox.settle([source.topic], by=by, reason=f"merged into #{target.pk} by {who}", now=now)
     escalation.quiet(source, now=now)

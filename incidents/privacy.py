@@ -3,7 +3,7 @@
 from django.db.models import Q
 
 from accounts.privacy import Obstacle, erases, exports, obstacles, rows
-from incidents.models import Incident, TimelineEntry
+from incidents.models import Follower, Incident, Responder, SavedView, Task, TimelineEntry
 from notifications.message import CALLS
 from notifications.models import Notification
 
@@ -22,6 +22,28 @@ def _incidents(person):
         "acknowledged": rows(Incident.objects.filter(acknowledged_by=person), *names),
         "resolved": rows(Incident.objects.filter(resolved_by=person), *names, "resolution_note"),
         "timeline": rows(TimelineEntry.objects.filter(by=person), "incident_id", "at", "kind", "via", "text", "data"),
+    }
+
+
+@exports(
+    "working_together",
+    "incidents.Responder.user",
+    "incidents.Responder.added_by",
+    "incidents.Task.assignee",
+    "incidents.Task.created_by",
+    "incidents.Task.done_by",
+    "incidents.Follower.user",
+    "incidents.SavedView.owner",
+)
+def _working_together(person):
+    own = Q(assignee=person) | Q(created_by=person) | Q(done_by=person)
+    asked = ("incident_id", "role", "added_at", "joined_at", "declined_at")
+    return {
+        "responding": rows(Responder.objects.filter(user=person), *asked),
+        "asked_others": rows(Responder.objects.filter(added_by=person), "incident_id", "role", "added_at"),
+        "tasks": rows(Task.objects.filter(own), "incident_id", "text", "created_at", "done_at"),
+        "following": rows(Follower.objects.filter(user=person), "incident_id", "since"),
+        "saved_views": rows(SavedView.objects.filter(owner=person), "name", "query"),
     }
 
 
@@ -49,4 +71,5 @@ def _is_being_called(incident, person):
 @erases
 def _erase(person, traces, now):
     traces.replace_in(TimelineEntry, "text", "data")
-    traces.replace_in(Incident, "title", "description", "resolution_note", "policy")
+    traces.replace_in(Incident, "title", "description", "impact", "resolution_note", "policy")
+    traces.replace_in(Task, "text")

@@ -4,7 +4,6 @@ import dataclasses
 import re
 
 PAGING = {"paged", "nobody_reached", "escalation_ended", "escalated", "snoozed", "snooze_ended", "unreached"}
-SENTENCE = re.compile(r"^Level \d+: (.+)\.$")
 
 
 @dataclasses.dataclass(frozen=True)

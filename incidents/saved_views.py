@@ -4,6 +4,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.http import QueryDict
 
+from accounts.models import Role
 from accounts.permissions import leads
 from core.errors import DomainError, NotAllowed
 from incidents.models import SavedView
@@ -17,7 +18,15 @@ LONGEST_QUERY = SavedView._meta.get_field("query").max_length
 
 def of(user):
     """The views that a person sees: their own, and those of the teams they are in."""
-    return SavedView.objects.filter(Q(owner=user) | Q(team__in=user.access().own_teams("read")))
+    return SavedView.objects.filter(Q(owner=user) | Q(team__in=teams_of(user)))
+
+
+def teams_of(user):
+    """The numbers of the teams that the person is in; who administers the platform is not in all of them."""
+    access = user.access()
+    if access.role == Role.ADMIN:
+        return set(user.memberships.values_list("team", flat=True))
+    return access.own_teams("read")
 
 
 def may_change(user, view):
@@ -59,7 +68,7 @@ def _set(view, *, by, now, **changes):
             raise DomainError(f"The name is longer than {LONGEST_NAME} characters. Choose a shorter one.")
     if "query" in changes:
         changes["query"] = checked(changes["query"], by=by, now=now)
-    if changes.get("team") and changes["team"].pk not in by.access().own_teams("read"):
+    if changes.get("team") and changes["team"].pk not in teams_of(by):
         raise NotAllowed("Share a view with a team that you are in.")
     for name, value in changes.items():
         setattr(view, name, value)

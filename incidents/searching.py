@@ -9,6 +9,7 @@ import dataclasses
 import datetime as dt
 import functools
 import json
+import operator
 import re
 import uuid
 from urllib.parse import urlencode
@@ -33,7 +34,9 @@ MOST_WORDS = 10
 MOST_VALUES = 50  # of one filter
 LONGEST_NUMBER = 18  # so many digits fit a bigint
 COUNTED = 1000  # more than so many are said as about so many
-SEARCH_SECONDS = 2
+SEARCH_SECONDS = 3
+GUESS_SECONDS = 0.3
+COMMON = 20_000  # from so many on reading in the order is cheaper, with a million incidents
 STATES = [("open", "Open"), *states.CHOICES]
 LASTS = [
     ("1h", "Last hour"),
@@ -248,14 +251,18 @@ class Search:
         return at if at.tzinfo else at.replace(tzinfo=self._zone)
 
     def _take_words(self):
-        """The words of the search as conditions: by prefix, in quotes as a phrase, with a minus not there."""
-        self._terms = []
+        """The words of the search as conditions: by prefix, in quotes as a phrase, with a minus not there.
+
+        `_branches` are the ways in which they can match: each is asked for by itself, since each has its own index.
+        """
+        self._branches = []
         if self._is_number_only:
             return
         terms = TERM.findall(self.q)
         if len(terms) > MOST_WORDS:
             self.problems.append(f"A search has at most {MOST_WORDS} words. The rest was left out.")
-        together = None
+        self._has_phrase = any(phrase for _, phrase, _ in terms)
+        everything, others, named, without = None, None, None, Q()
         for minus, phrase, word in terms[:MOST_WORDS]:
             text = re.sub(r"['\\]", " ", phrase or word).strip()
             if not re.search(r"\w", text):
@@ -266,21 +273,29 @@ class Search:
                 query = SearchQuery(f"'{text}':*", config="simple", search_type="raw")
             services = self._named(text)
             if minus:
-                self._terms.append(~(Q(words=query) | Q(service__in=services)) if services else ~Q(words=query))
-            elif services:
-                self._terms.append(Q(words=query) | Q(service__in=services))
+                without &= ~Q(words=query) & ~Q(service__in=services)
+                continue
+            everything = query if everything is None else everything & query
+            if services:
+                named = services if named is None else named & services
             else:
-                together = query if together is None else together & query
-        if together is not None:
-            self._terms.append(Q(words=together))
-        if self.q and not self._terms:
+                others = query if others is None else others & query
+        if everything is not None:
+            self._branches.append(Q(words=everything) & without)
+        elif without:
+            self._branches.append(without)
+        if named:  # the service says some of the words, and the incident the others
+            self._branches.append(Q(service__in=sorted(named)) & (Q(words=others) if others else Q()) & without)
+        if self.q and not self._branches:
             self.problems.append("A search needs a letter or a digit. Write a word of the title, or a number.")
             self._nothing = True
+        elif self.number is not None:
+            self._branches.append(Q(number=self.number))
 
     def _named(self, text):
         """The numbers of the services in whose name or slug a word begins so."""
         begins = re.compile(rf"(?<!\w){re.escape(text)}", re.IGNORECASE)
-        return [one.pk for one in self.services if begins.search(one.name) or begins.search(one.slug)]
+        return {one.pk for one in self.services if begins.search(one.name) or begins.search(one.slug)}
 
     @functools.cached_property
     def services(self):
@@ -291,10 +306,6 @@ class Search:
         return list(visible(Team.objects.order_by("name").only("pk", "slug", "name"), self.user))
 
     # --- saying -----------------------------------------------------------------------------------------------
-
-    @property
-    def has_words(self):
-        return bool(self._terms)
 
     def pairs(self, *, without=None):
         """The filters as `[(name, value)]`, always said in the same order; `without` is one of them, or the words."""
@@ -343,12 +354,15 @@ class Search:
 
     def rows(self):
         """All that matches and that the person may see, in no order."""
+        return self._rows(functools.reduce(operator.or_, self._branches, Q()))
+
+    def _rows(self, words):
         rows = visible(Incident.objects.all(), self.user)
         if self._nothing:
             return rows.none()
-        if self._terms:
+        if self._branches:
             rows = rows.annotate(words=WORDS)
-        return rows.filter(*self._conditions())
+        return rows.filter(*self._conditions(), words)
 
     def _conditions(self):
         where = self._where
@@ -371,13 +385,8 @@ class Search:
             yield Q(triggered_at__lt=self.until)
         if self.single["merged"]:
             yield Q(merged_into__isnull=self.single["merged"] == "no")
-        if self.number is not None:
-            by_number = Q(number=self.number)
-            yield by_number if self._is_number_only else by_number | Q(*self._terms)
-        else:
-            if self._is_number_only:
-                yield Q(pk__in=[])  # no incident has a number that long
-            yield from self._terms
+        if self._is_number_only:
+            yield Q(number=self.number) if self.number is not None else Q(pk__in=[])
 
     def _of_people(self, people):
         """Whoever has it or works on it. Two indexes give the numbers; OR would read every incident there is."""
@@ -404,8 +413,7 @@ class Search:
         if is_back:
             order = tuple(one.removeprefix("-") if one.startswith("-") else f"-{one}" for one in order)
         at = self._place(cursor, order) if cursor else None
-        with time_limit():
-            found = _following(rows, order, at, A_PAGE + 1)
+        found = self._first(rows, order, at)
         has_more = len(found) > A_PAGE
         found = found[:A_PAGE]
         if is_back:
@@ -414,6 +422,28 @@ class Search:
             return Page([])
         newer, older = (has_more, True) if is_back else (bool(cursor), has_more)
         return Page(found, self._cursor(found[0]) if newer else "", self._cursor(found[-1]) if older else "")
+
+    def _first(self, rows, order, at):
+        """The rows of a page, and one more when there is."""
+        if not self._branches or self._nothing:
+            with time_limit():
+                return _following(rows, order, at, A_PAGE + 1)
+        numbers = {number for branch in self._branches for number in self._numbers(self._rows(branch), order, at)}
+        found = list(rows.filter(pk__in=numbers).order_by())
+        return sorted(found, key=functools.cmp_to_key(functools.partial(_compare, order)))[: A_PAGE + 1]
+
+    def _numbers(self, rows, order, at):
+        """Common words are found by reading in the order; rare ones, and those that seldom meet, by their index.
+
+        The planner knows neither how much a row costs nor which words meet, so it is told.
+        """
+        rows = rows.values_list("pk", flat=True)
+        # The index knows the words of a phrase and not their order, so it means many rows that are read for nothing.
+        if self._has_phrase or _estimate(rows) > COMMON:
+            with contextlib.suppress(TooSlow), time_limit(GUESS_SECONDS):
+                return _following(rows, order, at, A_PAGE + 1)
+        with time_limit(by_words=True):
+            return _following(rows, order, at, A_PAGE + 1)
 
     def _cursor(self, row):
         return "_".join(_said(getattr(row, name.removeprefix("-"))) for name in self.order())
@@ -432,7 +462,7 @@ class Search:
         plain = rows.order_by().values("pk")
         if self._nothing:
             return 0, True
-        estimate = json.loads(plain.explain(format="json"))[0]["Plan"]["Plan Rows"]
+        estimate = _estimate(plain)
         if estimate > COUNTED:
             digits = 10 ** max(0, len(str(estimate)) - 2)
             return estimate // digits * digits, False
@@ -451,6 +481,11 @@ class Search:
     def sort_key(self):
         """A key that puts incidents in the order of the list."""
         return functools.cmp_to_key(functools.partial(_compare, self.order()))
+
+
+def _estimate(rows):
+    """How many rows the planner expects: it does not count them."""
+    return json.loads(rows.order_by().explain(format="json"))[0]["Plan"]["Plan Rows"]
 
 
 def _compare(order, one, other):
@@ -498,15 +533,19 @@ def _meant(name, text):
 
 
 @contextlib.contextmanager
-def time_limit(seconds=SEARCH_SECONDS):
-    """End what takes longer in the database. Raises TooSlow."""
+def time_limit(seconds=SEARCH_SECONDS, *, by_words=False):
+    """End what takes longer in the database; `by_words` keeps it from reading in the order. Raises TooSlow."""
+    settings = {"statement_timeout": int(seconds * 1000), "jit": "off"}
+    if by_words:
+        # With less memory the index forgets which rows of a page it means, and the words of all are read again.
+        settings |= {"enable_indexscan": "off", "enable_seqscan": "off", "work_mem": "'64MB'"}
     try:
         is_nested = connection.in_atomic_block
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+            cursor.execute("; ".join(f"SET LOCAL {name} = {value}" for name, value in settings.items()))
             yield
-            if is_nested:  # otherwise it would stay for what follows in the larger transaction
-                cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
+            if is_nested:  # otherwise they would stay for what follows in the larger transaction
+                cursor.execute("; ".join(f"SET LOCAL {name} TO DEFAULT" for name in settings))
     except OperationalError as error:
         if isinstance(error.__cause__, QueryCanceled):
             raise slow() from None

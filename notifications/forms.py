@@ -47,7 +47,8 @@ class ProfileForm(Form):
     time_zone = forms.ChoiceField(
         label="Time zone",
         choices=zone_choices,
-        help_text="Your quiet hours and the times on pages are in it.",
+        help_text="Type a part of its name, for example “Berlin”. Quiet hours and the times on pages are in it.",
+        widget=forms.TextInput(attrs={"list": "zones", "autocomplete": "off", "spellcheck": "false"}),
         error_messages={"invalid_choice": "Choose a time zone of the list, for example Europe/Berlin."},
     )
 

@@ -16,6 +16,7 @@ urlpatterns = [
     path("schedules/<slug:slug>/overrides/<int:number>/remove", overrides.remove, name="override-remove"),
     path("coverage", coverage.page, name="coverage"),
     path("shifts", shifts.mine, name="shifts"),
+    path("shifts/next", shifts.panel, name="shifts-next"),
     path("shifts/requests/<uuid:uuid>/take", shifts.take, name="request-take"),
     path("shifts/requests/<uuid:uuid>/offer", shifts.offer, name="request-offer"),
     path("shifts/requests/<uuid:uuid>/cancel", shifts.close, {"verb": "cancel"}, name="request-cancel"),

@@ -20,7 +20,7 @@ from alerts.models import (
     Topic,
 )
 from automation.models import Hypothesis, RecommendedAction
-from catalog.models import Dependency, Service
+from catalog.models import Dependency, Link, Service
 from incidents import states
 from incidents.models import Follower, Incident, Responder, SavedView, Subscription, Task, TimelineEntry
 from incidents.priorities import priority_of, urgency_of
@@ -610,6 +610,15 @@ class DependencyFactory(DjangoModelFactory):
     service = factory.SubFactory(ServiceFactory)
     needs = factory.SubFactory(ServiceFactory)
     holds_alerts = True
+
+
+class LinkFactory(DjangoModelFactory):
+    class Meta:
+        model = Link
+
+    service = factory.SubFactory(ServiceFactory)
+    label = "When it is slow"
+    url = factory.Sequence(lambda n: f"https://wiki.example.com/runbooks/{n}")
 
 
 class SilenceFactory(DjangoModelFactory):

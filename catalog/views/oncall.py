@@ -42,7 +42,7 @@ def availability(request):
             form.refuse(error)
         else:
             messages.success(request, DONE[set_to.status])
-            return redirect("oncall")
+            return redirect("settings" if request.POST.get("back") == "settings" else "oncall")
     return _show(request, form)
 
 
@@ -80,6 +80,7 @@ def _show(request, refused=None):
         "teams": teams,
         "has_teams": bool(mine),
         "tiers": board.tiers(),
+        "mine": board.mine(),
         "loose": board.loose(),
         "teams_without": [
             one for one in teams if one.pk not in with_schedule and (wanted is None or one.pk in wanted)

@@ -167,7 +167,7 @@ def show(request, service, *, link_form=None, dependency_form=None):
         "depth": depth,
         "depths": DEPTHS,
         "dependency_form": dependency_form,
-        "links": _links(user, service, link_form) if may_configure else list(service.links.all()),
+        "links": _links(user, service, link_form, may_configure),
         "link_form": link_form,
     }
     if may_configure:
@@ -189,13 +189,11 @@ def _dependencies(user, service, picture, end, other):
     return sorted(found, key=lambda one: (one["node"].state.rank, one["node"].service.name.lower()))
 
 
-def _links(user, service, refused):
-    """The links, each with the form that changes it."""
-    links = list(service.links.all())
-    for link in links:
+def _links(user, service, refused, may_configure):
+    """The links, runbooks first; each with the form that changes it, for who may."""
+    links = sorted(service.links.all(), key=lambda link: (Link.Kind.values.index(link.kind), link.label.lower()))
+    for link in links if may_configure else ():
         is_refused = refused is not None and refused.link.pk == link.pk
         link.form = refused if is_refused else LinkForm(for_whom=user, link=link)
-    if refused is not None and refused.link.pk:  # the list says what is true, the form what was typed
-        for link in links:
-            link.is_open = link.pk == refused.link.pk
+        link.is_open = is_refused
     return links

@@ -8,7 +8,7 @@ import dataclasses
 import datetime as dt
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Case, Count, Exists, OuterRef, Q, Sum, Value, When
+from django.db.models import Case, Count, Exists, OuterRef, Q, Value, When
 from django.db.models.functions import TruncDate
 from django.urls import reverse
 from django.utils import timezone
@@ -18,7 +18,7 @@ from accounts.permissions import may_once_seen, may_somewhere, visible
 from accounts.visibility import hushed
 from catalog import policies
 from catalog.models import Service
-from core.pages import asked, respond
+from core.pages import asked, recent, respond
 from core.zones import zone_of
 from incidents import figures, live, states
 from incidents.models import Incident, Priority, Responder
@@ -31,6 +31,7 @@ ALARMS_SHOWN = 5
 DAYS = 14
 WEEK = 7
 NOISY = 5
+FIGURES_SECONDS = 60  # they read two weeks of incidents, and a minute changes little of them
 POLICIES_SHOWN = 6
 LEVELS_SHOWN = 3
 MINE = "mine"
@@ -195,7 +196,24 @@ def _people(level, called, user, hush):
 # --- how it goes ----------------------------------------------------------------------------------------------
 
 
+def _kept(name, user, work_out):
+    """What was worked out within the last minute for those who see the same, else now.
+
+    From whom a team is hidden sees incidents of it that they were called to: that is kept for them alone.
+    """
+    reader = user.pk if user.access().hidden else "all"
+    return recent(f"overview-{name}-{reader}-{user.time_zone}", FIGURES_SECONDS, work_out)
+
+
 def _trends(user, now):
+    return _kept("trends", user, lambda: _trends_now(user, now))
+
+
+def _noise(user, now):
+    return _kept("noise", user, lambda: _noise_now(user, now))
+
+
+def _trends_now(user, now):
     """How fast incidents were answered in the last days, day by day in the person's zone, and in two weeks."""
     zone = zone_of(user.time_zone)
     today = now.astimezone(zone).date()
@@ -234,16 +252,16 @@ def _together(days):
     }
 
 
-def _noise(user, now):
-    """The services that called people most often in the last days."""
+def _noise_now(user, now):
+    """The services with the most incidents in the last days, and how many of them called people loudly."""
     recent = visible(Incident.objects.filter(triggered_at__gte=now - dt.timedelta(days=WEEK)), user)
     noisy = list(
         recent.order_by()
         .values("service__name", "service__slug")
-        .annotate(incidents=Count("pk"), calls=Sum("page_number"))
-        .order_by("-calls", "-incidents", "service__name")[:NOISY]
+        .annotate(incidents=Count("pk"), urgent=Count("pk", filter=Q(urgency="high")))
+        .order_by("-incidents", "-urgent", "service__name")[:NOISY]
     )
-    return {"noisy": noisy, "loudest": max((one["calls"] for one in noisy), default=0) or 1}
+    return {"noisy": noisy, "most": noisy[0]["incidents"] if noisy else 0}
 
 
 PARTS = {"board": _board, "duty": _duty, "trends": _trends, "noise": _noise}

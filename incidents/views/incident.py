@@ -4,8 +4,10 @@ import dataclasses
 import datetime as dt
 import functools
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.html import format_html_join, urlize
 from django.utils.safestring import mark_safe
@@ -18,7 +20,8 @@ from catalog import graph, state
 from catalog.models import Dependency, Link, Service
 from core import markdown
 from core.pages import respond
-from incidents import figures, live, reasons, states
+from core.zones import zone_of
+from incidents import figures, live, reasons, states, timeline
 from incidents.models import Follower, Incident, Priority, Responder, Severity
 from incidents.priorities import target_seconds
 from incidents.views.calls import number_of, step_of
@@ -47,7 +50,7 @@ FRAGMENTS = ("head", "timeline", "people", "team", "tasks", "update", "around", 
 PAGES = ("paged", "escalated", "nobody_reached", "escalation_ended", "unreached", "snooze_ended")
 NOTES = ("note", "update")
 CHANGES = (
-    *("edited", "worsened", "reassigned", "changed", "change", "alert", "resolved", "acknowledged"),
+    *("edited", "worsened", "reassigned", "changed", "change", "resolved", "acknowledged"),
     *("merged", "took_in", "moved_on", "unmerged", "let_go", "role", "responder_added", "responder_removed"),
     *("joined", "declined", "investigating", "remediating", "closed", "snoozed"),
 )
@@ -89,8 +92,7 @@ ICONS = {
     "change": "rocket-launch",
     "alert": "bell-alert",
 }
-rendered = functools.lru_cache(maxsize=1000)(markdown.render)
-linked = functools.lru_cache(maxsize=4000)(lambda text: mark_safe(urlize(text, autoescape=True, nofollow=True)))
+BEFORE = dt.timedelta(hours=1)  # so much of what was beside it is shown before it began, and after its end
 
 
 @login_required
@@ -104,9 +106,7 @@ def page(request, number, *, asked, status=200):
     """Render the page. `asked` says what of it is shown, `status` is that of a refusal."""
     now = timezone.now()
     latest = live.newest()
-    people = Incident.objects.select_related(
-        "service", "team", "assignee", "acknowledged_by", "resolved_by", "merged_into"
-    )
+    people = Incident.objects.select_related("service", "team", "assignee", "acknowledged_by", "resolved_by")
     found = get_object_or_404(visible(people, request.user), pk=number)
     may_respond = may(request.user, "respond", found)
     # What was written for everybody may name the schedule of a private team, which the policy called.
@@ -118,8 +118,14 @@ def page(request, number, *, asked, status=200):
     show = asked.get("show", "") if asked.get("show", "") in SHOWS else ""
     pages = _pages(found, hush)
     history, hidden = _history(found, everything="all" in asked)
-    entries = _entries(history, pages, hush)
-    responders = list(User.objects.who_may("respond", found.team_id)) if may_respond else []
+    names = _names(history, pages)
+    for one in pages:
+        one.user = names.get(one.user_id)
+    entries = _entries(history, pages, names, hush) + _beside(found, request.user, history, hidden, now)
+    entries.sort(key=lambda one: one.at, reverse=True)  # stable: entries of one time stay as they were written
+    responders = []
+    if may_respond:
+        responders = list(User.objects.who_may("respond", found.team_id).only("name", "email"))
     around = _around(found, request.user, now=now)
     context = {
         "section": "incidents",
@@ -137,7 +143,7 @@ def page(request, number, *, asked, status=200):
         "priorities": Priority.choices,
         "severities": Severity.choices,
         "snoozes": SNOOZES,
-        "entries": [one for one in entries if not show or one.kind in SHOWS[show][1]],
+        "days": _days([one for one in entries if not show or one.kind in SHOWS[show][1]], request.user),
         "hidden_entries": hidden,
         "shows": [(name, label) for name, (label, _) in SHOWS.items()],
         "show": show,
@@ -161,27 +167,41 @@ def _options(people):
 # --- timeline -------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Entry:
-    """A line of the timeline: an entry of ours, or what the floors above have beside it."""
+    """A line of the timeline: an entry of ours, or what the floors above have beside it. All that is drawn of it."""
 
     id: str
     kind: str
     at: dt.datetime
-    by: object
+    by: str
     via: str
-    html: str
-    icon: str = ""
-    is_prose: bool = False
-    alarm: str = ""
+    text: str
+    url: str = ""
+    alarm: bool = False
     reasons: tuple = ()
-    told: tuple = ()
-    deliveries: tuple = ()
+    told: tuple = ()  # (name, channel, minutes)
+    deliveries: tuple = ()  # (state, its label, reader, channel, what the provider said)
+
+    @property
+    def is_prose(self):
+        return self.kind in NOTES
+
+    @property
+    def icon(self):
+        return ICONS.get(self.kind, "ellipsis-horizontal")
+
+
+@functools.lru_cache(maxsize=5000)
+def drawn(entry, zone):
+    """The HTML of an entry. What happened never changes, so it is drawn once for all who see the same of it."""
+    html = markdown.render(entry.text) if entry.is_prose else urlize(entry.text, nofollow=True, autoescape=True)
+    return mark_safe(render_to_string("incidents/_entry.html", {"entry": entry, "html": html, "zone": zone}))
 
 
 def _history(found, *, everything):
     """Our entries, the newest first, and how many older ones are not shown."""
-    rows = found.timeline.select_related("by").order_by("-id")
+    rows = found.timeline.order_by("-id")
     if everything:
         return list(rows), 0
     entries = list(rows[: LAST_ENTRIES + 1])
@@ -189,40 +209,67 @@ def _history(found, *, everything):
     return entries[:LAST_ENTRIES], hidden
 
 
-def _entries(history, pages, hush):
-    told = {one["user"] for entry in history for one in entry.data.get("told", ())}
-    names = {user.pk: str(user) for user in User.objects.filter(pk__in=told)} if told else {}
+def _names(history, pages):
+    """`{number: person}` of all who are named in the timeline and the messages, in one query."""
+    wanted = {one["user"] for entry in history for one in entry.data.get("told", ())}
+    wanted |= {entry.by_id for entry in history} | {one.user_id for one in pages}
+    return User.objects.only("name", "email").in_bulk(wanted - {None})
+
+
+def _entries(history, pages, names, hush):
     sent = {}
-    for one in pages:
+    for one in reversed(pages):
         if one.kind in CALLS:
             sent.setdefault(one.created_at, []).append(one)  # the entry and its messages were written at one time
     return [_entry(entry, names, sent, hush) for entry in history]
 
 
 def _entry(entry, names, sent, hush):
-    is_prose = entry.kind in NOTES
-    text = hush(entry.text)
+    paged = sent.get(entry.at, ()) if entry.kind == "paged" else ()
     return Entry(
         id=f"entry-{entry.pk}",
         kind=entry.kind,
         at=entry.at,
-        by=entry.by,
+        by=str(names.get(entry.by_id, "")),
         via=entry.via,
-        html=rendered(text) if is_prose else linked(text),
-        icon=ICONS.get(entry.kind, "ellipsis-horizontal"),
-        is_prose=is_prose,
-        alarm=entry.data.get("alarm", ""),
-        reasons=[hush(reason) for reason in entry.data.get("reasons", ())],
-        told=[
-            {
-                "name": names.get(one["user"], "somebody who was deleted"),
-                "channel": _channel(one["channel"]),
-                "delay": one["delay_minutes"],
-            }
+        text=hush(entry.text),
+        alarm=bool(entry.data.get("alarm")),
+        reasons=tuple(hush(reason) for reason in entry.data.get("reasons", ())),
+        told=tuple(
+            (
+                str(names.get(one["user"], "somebody who was deleted")),
+                _channel(one["channel"]).lower(),
+                one["delay_minutes"],
+            )
             for one in entry.data.get("told", ())
-        ],
-        deliveries=sent.get(entry.at, ())[::-1] if entry.kind == "paged" else (),
+        ),
+        deliveries=tuple(
+            (one.state, one.get_state_display(), str(one.reader or "deleted destination"), one.channel_label, one.said)
+            for one in paged
+        ),
     )
+
+
+def _beside(found, user, history, hidden, now):
+    """What the floors above have of the time that is shown."""
+    since = history[-1].at if hidden else found.triggered_at - BEFORE
+    until = (found.resolved_at or now) + BEFORE
+    return [
+        Entry(id="", kind=one.kind, at=one.at, by="", via=one.kind, text=one.text, url=one.url)
+        for one in timeline.beside_of(found, user, since=since, until=until)
+    ]
+
+
+def _days(entries, user):
+    """The entries as `[(day, [HTML])]`, the newest first, by the days of the reader's zone."""
+    name = user.time_zone or settings.TIME_ZONE
+    zone, days = zone_of(name), []
+    for one in entries:
+        day = one.at.astimezone(zone).date()
+        if not days or days[-1][0] != day:
+            days.append((day, []))
+        days[-1][1].append(drawn(one, name))
+    return days
 
 
 # --- who was paged, and why -----------------------------------------------------------------------------------
@@ -231,7 +278,7 @@ def _entry(entry, names, sent, hush):
 def _pages(found, hush):
     pages = list(
         Notification.objects.filter(topic=found.topic)
-        .select_related("user", "destination")
+        .select_related("destination")
         .defer("message", "provider_data")
         .order_by("-id")[:LAST_PAGES]
     )
@@ -257,14 +304,15 @@ BEST = ("acknowledged", "read", "delivered", "sent", "sending", "pending", "fail
 
 
 def _by_person(pages):
-    """`[(reader, the page that got farthest, all their pages)]`, whoever was told last first."""
+    """`[(reader, the page that got farthest, all their pages)]`, people before places."""
     groups = {}
     for one in pages:
         groups.setdefault((one.user_id, one.destination_id), []).append(one)
     order = {name: place for place, name in enumerate(BEST)}
-    return [
+    found = [
         (rows[0].reader, min(rows, key=lambda row: order.get(row.state, len(BEST))), rows) for rows in groups.values()
     ]
+    return sorted(found, key=lambda one: one[1].user_id is None)
 
 
 def _phones(found, pages, user):
@@ -353,4 +401,3 @@ def _around(found, user, *, now):
         "dependant_count": len(dependants),
         "links": list(Link.objects.filter(service=found.service_id)),
     }
-

@@ -121,7 +121,7 @@ def _views(search, user):
     for one in found:
         one.is_on = bool(one.query) and one.query == search.query
         one.may_change = saved_views.may_change(user, one)
-    teams = Team.objects.filter(pk__in=user.access().own_teams("read"))
+    teams = Team.objects.filter(pk__in=saved_views.teams_of(user))
     return {"views": found, "view": next((one for one in found if one.is_on), None), "own_teams": teams}
 
 

@@ -1,11 +1,13 @@
 """A person's own settings: where and when they are reached. Everything here is about who is signed in."""
 
 import dataclasses
+import datetime
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -16,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.models import User
 from core.errors import DomainError
 from core.zones import zone_of
-from notifications import planning, probes, providers, push, rules, telegram_links, verification
+from notifications import picture, planning, probes, providers, push, telegram_links, verification
 from notifications.forms import CodeForm, ContactForm, ProfileForm, QuietForm, RuleForm, described, own_address
 from notifications.message import Kind
 from notifications.models import ContactMethod, Notification, NotificationRule, QuietHours, Urgency, channels, vendors
@@ -48,7 +50,8 @@ def show(request, refused=None):
     accounts = providers.all_accounts()
     methods = list(user.contact_methods.order_by("pk"))
     test = _test(request, user)
-    ways = [_way(one, accounts, form, test, now) for one in methods]
+    used = _last_used(methods)
+    ways = [_way(one, accounts, form, test, now, used.get(one.pk)) for one in methods]
     reach = planning.reaches([user.pk])[user.pk]
     context = {
         "section": "settings",
@@ -81,6 +84,7 @@ class Way:
     code_form: CodeForm
     is_code_open: bool
     test: dict | None
+    used_at: datetime.datetime | None
 
     @property
     def state(self):
@@ -90,11 +94,11 @@ class Way:
         return ("resolved", "Verified") if self.method.verified_at else ("pending", "Not verified")
 
 
-def _way(method, accounts, form, test, now):
+def _way(method, accounts, form, test, now, used_at):
     channel = channels.get(method.channel) if method.channel in channels else None
     return Way(
         method=method,
-        label=channel.label if channel else method.channel,
+        label=_label(method),
         address=own_address(method),
         is_known=channel is not None,
         is_typed=bool(channel and channel.is_typed),
@@ -102,6 +106,15 @@ def _way(method, accounts, form, test, now):
         code_form=form(CodeForm, f"code-{method.pk}"),
         is_code_open=bool(method.code_hash and method.code_expires_at and method.code_expires_at > now),
         test=test if test and test["notification"].contact_method_id == method.pk else None,
+        used_at=used_at,
+    )
+
+
+def _last_used(methods):
+    """When something was last sent to each: `{pk: datetime}`, in one statement."""
+    rows = Notification.objects.filter(contact_method__in=methods, sent_at__isnull=False)
+    return dict(
+        rows.order_by().values("contact_method").annotate(at=Max("sent_at")).values_list("contact_method", "at")
     )
 
 
@@ -121,17 +134,18 @@ def _urgency(urgency, user, reach, methods, form, now):
         one.what = described(by_pk[one.contact_method_id])
         one.is_skipped = not by_pk[one.contact_method_id].is_usable
         one.form = form(RuleForm, f"delay-{one.pk}", user=user, urgency=urgency, rule=one)
-    # Quiet hours are said beside it: what follows is a page at any other time.
-    planned, reasons = rules.plan(dataclasses.replace(reach, quiet=()), urgency=urgency, now=now)
-    steps = {}
-    for each in planned:
-        steps.setdefault(each.delay_minutes, []).append(described(by_pk[each.method_id]))
+    names = {one.pk: _label(one) for one in methods}
+    drawn = picture.draw(reach, urgency=urgency, names=names, now=now)
     return {
         "value": urgency.value,
         "label": urgency.label,
         "rules": mine,
-        "steps": [(_delay(minutes), ", ".join(whats)) for minutes, whats in steps.items()],
-        "reasons": reasons if mine else [],
+        "picture": drawn,
+        "steps": [
+            (one.when, [(names[pk], by_pk[pk], own_address(by_pk[pk])) for pk in one.method_ids])
+            for one in drawn.steps
+        ],
+        "reasons": drawn.reasons if mine else [],
         "form": form(RuleForm, f"rule-{urgency.value}", user=user, urgency=urgency.value),
     }
 
@@ -147,11 +161,8 @@ def _days(days):
     return ", ".join(labels)
 
 
-def _delay(minutes):
-    if not minutes:
-        return "At once"
-    hours, rest = divmod(minutes, 60)
-    return "After " + " ".join(text for text in (f"{hours} h" * bool(hours), f"{rest} min" * bool(rest)) if text)
+def _label(method):
+    return channels.get(method.channel).label if method.channel in channels else method.channel
 
 
 def _chat(user, accounts, now):

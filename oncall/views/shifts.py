@@ -22,7 +22,7 @@ from core.zones import zone_of
 from notifications import planning
 from oncall import feeds, lookup, scheduling, shifts, swaps
 from oncall.forms import FeedForm, OfferForm, PartForm, TimeOffForm
-from oncall.models import CalendarFeed, Duty, Offer, Schedule, ShiftRequest, TimeOff
+from oncall.models import Availability, CalendarFeed, Duty, Offer, Schedule, ShiftRequest, TimeOff
 from oncall.views import plan
 from oncall.views.overrides import time_of
 
@@ -30,6 +30,7 @@ SHOWN = dt.timedelta(days=60)
 # So far around what is shown we look, so that a shift is shown whole.
 AROUND = dt.timedelta(days=35)
 MOST = 100  # shifts on one page
+NEXT = 3  # shifts in the settings
 LATELY = dt.timedelta(days=7)  # requests that were closed since are still shown
 
 
@@ -53,6 +54,27 @@ def responds(view):
 @require_safe
 def mine(request):
     return show(request)
+
+
+@login_required
+@never_cache
+@require_safe
+def panel(request):
+    """What is next for me, as a part of my settings; without scripts the page of my shifts."""
+    if "X-Fragment" not in request.headers:
+        return redirect("shifts")
+    user, now = request.user, timezone.now()
+    duties, hidden = _duties(user, now)
+    context = {
+        "now": now,
+        "duties": duties[:NEXT],
+        "more": len(duties[NEXT:]) + hidden,
+        "days": SHOWN.days,
+        "said": next((one for one in Availability.objects.filter(user=user) if one.holds(now)), None),
+        "may_respond": may_somewhere(user, "respond"),
+        "feeds": CalendarFeed.objects.filter(owner=user, revoked_at=None).count(),
+    }
+    return render(request, "oncall/_mine.html", context)
 
 
 def show(request, refused=None):

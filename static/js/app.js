@@ -25,6 +25,7 @@ function close(except) {
 // What is open on top of a page, for whoever is signed in.
 if (document.getElementById("palette")) {
   const palette = await import("./palette.js");
+  document.documentElement.dataset.keys = ""; // what opens them is shown from now on
   document.addEventListener("click", (event) => {
     const opens = event.target.closest("[data-opens]")?.dataset.opens;
     if (opens === "palette") palette.open();

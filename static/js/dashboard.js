@@ -163,7 +163,7 @@ function options(place, what, width, inks, shown) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
-    padding: [6, 4, 0, 0],
+    padding: [6, 4, 7, 0],
     scales: {
       x: { time: false, range: (_, low, high) => [low - 43200, high + 43200] },
       y: { range: what === "within" ? [0, 100] : (_, low, high) => [0, Math.max(high || 0, 1) * 1.1] },

@@ -4,7 +4,7 @@
 import { say, take } from "./messages.js";
 
 const RELOAD_PAUSE_MS = 30_000; // a page that reloads itself more often than this is in a circle
-const POINTING_MS = 10_000; // for so long a pointer that rests is about to press something
+const POINTING_MS = 30_000; // for so long a pointer that rests may be about to press something
 const STAMP = "watchbill-reloaded";
 let submitted = null; // the form whose answer is being merged: what was typed into it has been said
 
@@ -179,8 +179,8 @@ function renew(page) {
 
 function sentence(body) {
   const main = body.querySelector("main");
-  const words = main ? [...main.querySelectorAll("p, .error, [role=alert]")].map((one) => one.textContent.trim()) : [];
-  return words.find((text) => text) ?? "";
+  const words = main ? [...main.querySelectorAll("p, [role=alert]")].map((one) => one.textContent) : [];
+  return words.map((text) => text.replace(/\s+/g, " ").trim()).find((text) => text) ?? "";
 }
 
 htmx.defineExtension("fragments", {
@@ -189,6 +189,9 @@ htmx.defineExtension("fragments", {
     if (style === "fragments") return merge(fragment);
     // A part of the page that another view makes: <div hx-get="…" hx-trigger="load, news from:body" hx-swap="panel">.
     if (style === "panel") {
+      const said = fragment.querySelector('[data-fragment="messages"]');
+      if (said) take(said);
+      said?.remove(); // the page has its own place for them
       const letGo = hold();
       const merged = Idiomorph.morph(target, fragment.childNodes, { ...MORPH, morphStyle: "innerHTML" });
       letGo();

@@ -6,6 +6,7 @@ import { refresh } from "./fragments.js";
 const WIDTH = 190;
 const HEIGHT = 46;
 const FAR = 0.6; // below this the names are drawn larger and stand alone
+const TINY = 0.35; // below this only what is in trouble has a name
 const SMALLEST = 0.08;
 const LARGEST = 2.5;
 const LABELS = {
@@ -134,7 +135,10 @@ class Picture {
     this.edges = edges.map((edge) => {
       this.nodes.get(edge.service).needs.push(edge.needs);
       this.nodes.get(edge.needs).neededBy.push(edge.service);
-      return { ...edge, points: graph.edge(edge.service, edge.needs).points };
+      // dagre bends an edge at each column and between them; the columns are enough.
+      const middle = graph.edge(edge.service, edge.needs).points.slice(1, -1).filter((_, place) => place % 2);
+      const [from, to] = [this.nodes.get(edge.service), this.nodes.get(edge.needs)];
+      return { ...edge, points: [{ x: from.x + WIDTH / 2, y: from.y }, ...middle, { x: to.x - WIDTH / 2, y: to.y }] };
     });
     this.bounds = { width: graph.graph().width || 1, height: graph.graph().height || 1 };
     if (!Number.isFinite(this.bounds.width)) this.bounds = { width: 1, height: 1 };
@@ -188,7 +192,8 @@ class Picture {
       node.dot.setAttribute("class", `map-dot mark-${mark}`);
       const open = now.open_incidents ? `, ${now.open_incidents} open` : "";
       node.words.textContent = short(`${LABELS[mark]}${open} · ${now.team_name}`, 28);
-      node.element.setAttribute("aria-label",
+      // Its title is its name, for who hears the page and for who points at it.
+      node.element.firstChild.textContent = (
         `${now.name}: ${LABELS[mark]}${now.open_incidents ? `, ${now.open_incidents} open incidents` : ""}, `
         + `team ${now.team_name}. Needs ${node.needs.length}, needed by ${node.neededBy.length}.`);
       if (old && old !== mark) {
@@ -197,6 +202,8 @@ class Picture {
         node.element.classList.add("is-news");
       }
     }
+    const loud = [...this.nodes.values()].filter((node) => ["critical", "high", "medium"].includes(node.state));
+    this.nodeLayer.append(...loud.map((node) => node.element).filter((element) => element !== document.activeElement));
     for (const edge of this.edges) {
       const mark = markOf(this.nodes.get(edge.needs));
       edge.element.dataset.mark = ["critical", "high", "medium", "risk"].includes(mark) ? mark : "";
@@ -213,12 +220,11 @@ class Picture {
     if (!this.nodes.size) return;
     const center = this.nodes.get(this.chosen ?? this.root.dataset.center);
     this.fit(isFirst || !center ? this.smallestReadable() : SMALLEST);
-    if (center && this.view.k > FAR * 0.99 && this.overflows()) this.center(center);
-    else if (this.overflows()) this.center(this.worst());
+    if (this.overflows()) this.settle(center ?? this.worst());
   }
 
   smallestReadable() {
-    return this.isWhole ? 0.62 : 0.75;
+    return 0.62;
   }
 
   overflows() {
@@ -238,6 +244,15 @@ class Picture {
     const wanted = Math.min((width - 32) / this.bounds.width, (height - 32) / this.bounds.height, 1.15);
     const k = Math.max(wanted, smallest);
     this.move((width - this.bounds.width * k) / 2, (height - this.bounds.height * k) / 2, k);
+  }
+
+  // The node in the middle, as far as that leaves no empty side.
+  settle(node) {
+    const { width, height } = this.size();
+    const { k } = this.view;
+    const at = (middle, room, length) =>
+      length <= room ? (room - length) / 2 : Math.min(24, Math.max(room - 24 - length, room / 2 - middle));
+    this.move(at(node.x * k, width, this.bounds.width * k), at(node.y * k, height, this.bounds.height * k));
   }
 
   center(node, k = this.view.k) {
@@ -260,6 +275,7 @@ class Picture {
     this.view = { x, y, k };
     this.port.setAttribute("transform", `translate(${x} ${y}) scale(${k})`);
     this.stage.classList.toggle("is-far", k < FAR);
+    this.stage.classList.toggle("is-tiny", k < TINY);
     this.map.toggleAttribute("hidden", !this.isWhole || !this.overflows());
     for (const [name, value] of Object.entries({ x: -x / k, y: -y / k, width: width / k, height: height / k })) {
       this.frame?.setAttribute(name, value);
@@ -458,6 +474,7 @@ class Picture {
     if (!this.pointers.delete(event.pointerId) || this.pointers.size || event.type === "pointercancel") return;
     if (this.pressed.isDrag) return;
     this.choose(this.pressed.slug && this.pressed.slug !== this.chosen ? this.pressed.slug : null);
+    if (this.chosen) this.card.scrollIntoView({ block: "nearest" });
   }
 
   // --- filters ----------------------------------------------------------------------------------------------------
@@ -476,16 +493,16 @@ class Picture {
   }
 }
 
-// A smooth line through the points that dagre found.
-function curve(points) {
-  const [first, ...rest] = points;
+// A smooth line through these points, level at each of them.
+function curve([first, ...rest]) {
   let path = `M${first.x} ${first.y}`;
-  for (let at = 0; at < rest.length - 1; at++) {
-    const end = { x: (rest[at].x + rest[at + 1].x) / 2, y: (rest[at].y + rest[at + 1].y) / 2 };
-    const isLast = at === rest.length - 2;
-    path += `Q${rest[at].x} ${rest[at].y} ${isLast ? `${rest[at + 1].x} ${rest[at + 1].y}` : `${end.x} ${end.y}`}`;
+  let from = first;
+  for (const to of rest) {
+    const middle = (from.x + to.x) / 2;
+    path += `C${middle} ${from.y} ${middle} ${to.y} ${to.x} ${to.y}`;
+    from = to;
   }
-  return rest.length > 1 ? path : `${path}L${rest[0].x} ${rest[0].y}`;
+  return path;
 }
 
 for (const root of document.querySelectorAll("[data-graph]")) start(new Picture(root));

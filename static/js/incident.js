@@ -6,22 +6,6 @@ const WAIT_MS = 15_000;
 const page = document.querySelector(".incident");
 const note = document.getElementById("note-text");
 
-// --- what is typed stays ------------------------------------------------------------------------------------------
-// News fetch the page's parts anew; data-keep tells the merge to leave a field alone (fragments.js).
-function keep(event) {
-  if (event.target.matches("textarea, input:not([type=hidden]), select") && !event.target.closest(".why-form")) {
-    event.target.dataset.keep = "";
-  }
-}
-page.addEventListener("input", keep);
-page.addEventListener("change", keep);
-
-function release(form) {
-  for (const field of form.querySelectorAll("[data-keep]")) delete field.dataset.keep;
-  form.reset();
-  if (note && form.contains(note)) showPreview(false);
-}
-
 // --- what is pressed shows at once ----------------------------------------------------------------------------------
 const AFTER = {
   acknowledge: ["acknowledged", "Acknowledged", "You have it"],
@@ -54,8 +38,8 @@ function expected(form) {
   change(chip, "className", `chip chip-${state}`, undo);
   change(chip, "textContent", word, undo);
   const button = form.querySelector("button:not([type])");
-  const text = [...button.childNodes].findLast((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
-  if (text) change(text, "data", pressed, undo);
+  const texts = [...button.childNodes].filter((node) => node.matches?.(".long, .short") || node.data?.trim());
+  for (const text of texts) change(text, "textContent", pressed, undo);
   change(button, "disabled", true, undo);
   const menu = form.closest(".verb");
   if (menu) change(menu, "open", false, undo);
@@ -76,14 +60,12 @@ document.body.addEventListener("htmx:beforeRequest", ({ detail }) => {
 for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout", "htmx:sendAbort"]) {
   document.body.addEventListener(name, ({ detail }) => takeBack(detail.xhr));
 }
-document.body.addEventListener("htmx:timeout", () => {
-  say("The server did not answer in time. Reload the page to see whether it was done.");
-});
 document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
   const form = detail.elt;
   if (!detail.successful || !form.matches(".incident form[method=post]")) return;
   const menu = form.closest(".verb[open]");
-  release(form);
+  form.reset(); // what was typed has been said
+  if (note && form.contains(note)) showPreview(false);
   if (!menu) return;
   const inside = menu.contains(document.activeElement);
   menu.open = false;
@@ -99,16 +81,16 @@ page.addEventListener("toggle", (event) => {
   const menu = details.parentElement.closest("details.verb");
   if (menu) menu.open = true;
   const field = details.matches(".verb-more") ? null : details.querySelector("textarea, select, input:not([type=hidden])");
-  (field ?? details.querySelector(".menu-item, .sheet button"))?.focus({ preventScroll: true });
+  (field ?? details.querySelector(".menu-item, .drop button"))?.focus({ preventScroll: true });
 }, true);
 
 page.addEventListener("click", (event) => {
   const link = event.target.closest("a.menu-item");
   if (!link) return;
   link.closest("details.verb").open = false;
-  if (link.hash === "#team-head") {
-    setTimeout(() => { document.getElementById("verb-add-responder").open = true; });
-  }
+  // After the click, which closes what is open.
+  const opens = { "#team-head": "verb-add-responder", "#verb-snooze": "verb-snooze" }[link.hash];
+  if (opens) setTimeout(() => { document.getElementById(opens).open = true; });
   if (link.hash === "#update-head") setTimeout(() => document.getElementById("update-text")?.focus());
 });
 

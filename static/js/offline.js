@@ -60,13 +60,10 @@ async function comeBack() {
   } catch {
     return;
   }
-  // What somebody typed meanwhile is worth more than the newest news: the parts of the page are merged around it.
-  const isTyping = [...document.querySelectorAll("main textarea, main input:not([type=hidden])")].some(
-    (field) => field.value !== field.defaultValue,
-  );
-  if (!isTyping) return location.reload();
-  const { refresh } = await import("./fragments.js");
-  await refresh();
+  // A page of fragments stays as it is around them, with what somebody typed; another is loaded anew.
+  if (!document.querySelector("[data-fragment]:not([data-fragment=messages])")) return location.reload();
+  const { names, refresh } = await import("./fragments.js");
+  if (await refresh(names({ slow: true }))) body.dispatchEvent(new CustomEvent("news", { detail: { incidents: [], kinds: [] } }));
 }
 
 document.addEventListener("fragments:merged", () => {

@@ -10,6 +10,8 @@ const list = dialog.querySelector("#palette-list");
 const none = dialog.querySelector(".palette-none");
 const count = dialog.querySelector("#palette-count");
 const WAIT_MS = 90;
+// Offline, the worker of the browser may answer with a page of its own.
+const GONE = "The server could not be reached, or you are signed out. Reload the page in a moment.";
 const here = new Map(); // lines of this page, and the elements that they press
 let asking, waiting, active;
 
@@ -31,10 +33,10 @@ async function ask() {
     const answer = await fetch(`${dialog.dataset.results}?${query}`, { headers: { "X-Fragment": "results" }, signal });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const found = page.querySelector('[data-fragment="results"]');
-    if (!answer.ok || !found) return show(null, "You are signed out. Reload the page and sign in.");
+    if (!answer.ok || !found) return show(null, GONE);
     show(found, "Nothing has these words. Try fewer, or the number of an incident.");
   } catch (error) {
-    if (error.name !== "AbortError") show(null, "The server could not be reached. Try again in a moment.");
+    if (error.name !== "AbortError") show(null, GONE);
   }
 }
 

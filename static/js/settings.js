@@ -23,3 +23,20 @@ async function follow(place, until) {
 for (const place of document.querySelectorAll("[data-poll]")) follow(place, Date.now() + MOST_MS);
 document.querySelector(".refused")?.scrollIntoView?.({ block: "nearest" });
 document.querySelector("[aria-invalid=true]")?.focus();
+
+// The zone of this device, when the profile says another one; and a zone that is typed begins with an empty field.
+const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+for (const offer of document.querySelectorAll("[data-zone-of]")) {
+  const field = document.getElementById(offer.dataset.zoneOf);
+  const known = [...(field?.list?.options ?? [])].some((one) => one.value === here);
+  field?.addEventListener("focus", () => field.select());
+  if (!known || field.value === here) continue;
+  const button = offer.querySelector("button");
+  button.textContent = `Use the zone of this device: ${here}`;
+  button.addEventListener("click", () => {
+    field.value = here;
+    offer.hidden = true;
+    field.focus();
+  });
+  offer.hidden = false;
+}

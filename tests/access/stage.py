@@ -43,6 +43,7 @@ def furnish(team):
     one.needed = factories.ServiceFactory(team=team, policy=one.policy)
     one.dependency = factories.DependencyFactory(service=one.service, needs=one.needed)
     one.other = factories.ServiceFactory(team=team, policy=one.policy)
+    one.link = factories.LinkFactory(service=one.service)
     coming = {"start_at": now + HOUR, "end_at": now + 2 * HOUR}
     one.override = factories.OverrideFactory(schedule=one.schedule, user=member, **coming)
     one.shift = factories.FixedShiftFactory(schedule=one.schedule, user=member, **coming)
@@ -60,6 +61,10 @@ def furnish(team):
     one.inhibition = factories.InhibitionRuleFactory(integration=one.integration)
     one.heartbeat = factories.HeartbeatFactory(service=one.service)
     one.incident = factories.IncidentFactory(service=one.service, triggered_at=now - HOUR)
+    one.second = factories.IncidentFactory(service=one.service, triggered_at=now - HOUR)
+    one.responder = factories.ResponderFactory(incident=one.incident)
+    one.task = factories.TaskFactory(incident=one.incident)
+    one.view = factories.SavedViewFactory(owner=member, team=team)
     one.hypothesis = factories.HypothesisFactory(incident=one.incident)
     one.recommended = factories.RecommendedActionFactory(incident=one.incident)
     times = dict.fromkeys(("first_at", "last_at", "changed_at"), now)

@@ -137,6 +137,11 @@ ADDRESSES = {
     ),
     "heartbeats": ("alerts.heartbeat", {"name": "backup", "service": "checkout"}, {"interval_seconds": 900}),
     "services": ("catalog.service", {"name": "Pay", "team": "shop"}, {"tier": 1}),
+    "services/checkout/links": (
+        "catalog.link",
+        {"kind": "runbook", "label": "Slow", "url": "https://wiki.example.com/slow"},
+        {"label": "Other"},
+    ),
     "dependencies": ("catalog.dependency", {"service": "checkout", "needs": "needed"}, None),
     "teams": (
         "accounts.team",
@@ -200,9 +205,13 @@ def shop(service, alice, bob, team):
     factories.ScheduleFactory(name="First", slug="first", team=team, people=[alice, bob])
 
 
+NAMES = {"schedules": "first", "services": "checkout"}  # the one whose parts the table has
+
+
 def _named(prefix):
     """A prefix of the router as the table has it."""
-    return prefix if "(?P" not in prefix else f"schedules/first/{prefix.rpartition('/')[2]}"
+    kind, last = prefix.partition("/")[0], prefix.rpartition("/")[2]
+    return prefix if "(?P" not in prefix else f"{kind}/{NAMES[kind]}/{last}"
 
 
 def prefixes():

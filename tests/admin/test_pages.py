@@ -28,7 +28,7 @@ from alerts.models import (
     Topic,
 )
 from automation.models import Hypothesis, RecommendedAction
-from catalog.models import Dependency, Service
+from catalog.models import Dependency, Link, Service
 from core.models import Bucket, Counter, IdempotencyKey, Pulse, WorkerBeat
 from incidents.models import Incident, SavedView, Subscription, TimelineEntry
 from notifications.models import (
@@ -67,7 +67,7 @@ from oncall.models import (
 from tests import factories
 
 # Edited on the page of what they belong to.
-PARTS = {Membership, Layer, Participant, Restriction, Level, Target, Dependency}
+PARTS = {Membership, Layer, Participant, Restriction, Level, Target, Dependency, Link}
 ELSEWHERE = {AuditEntry, Bucket}  # the audit has a page of its own; what is left of a limit is of no use to anybody
 OURS = {"core", "accounts", "notifications", "oncall", "catalog", "incidents", "alerts", "automation"}
 

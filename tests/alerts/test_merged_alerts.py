@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from alerts import expiry
+from alerts import expiry, ingest
 from alerts.models import Alert
 from incidents import lifecycle, merging
 from incidents.models import Incident
@@ -154,11 +154,14 @@ def test_a_chain_keeps_the_first_incident_of_each_alert(pair, send, alice, now):
 @pytest.mark.django_db(transaction=True)
 def test_events_that_come_in_while_it_is_merged_lose_nothing(pair, send, alice, now):
     source, target = pair
-    at_once(
+    outcomes = at_once(
         lambda: merging.merge(source.pk, into=target.pk, by=alice, now=now),
         lambda: send(*[trigger("disk")] * 5, at=now + MINUTE),
         lambda: send(trigger("memory", severity="low"), at=now + MINUTE),
     )
+    assert not [one for one in outcomes if isinstance(one, Exception)]
+    while ingest.sweep(now=now + 2 * MINUTE):  # what somebody else was at
+        pass
     alert = Alert.objects.get(dedup_key="disk")
     assert (alert.incident, alert.occurrences, alert.status) == (target, 6, "firing")
     assert Alert.objects.get(dedup_key="memory").incident.is_open

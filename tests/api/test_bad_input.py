@@ -15,6 +15,7 @@ from tests.factories import (
     HolidayFactory,
     InhibitionRuleFactory,
     IntegrationFactory,
+    LinkFactory,
     MaintenanceWindowFactory,
     NotificationFactory,
     RuleFactory,
@@ -22,6 +23,7 @@ from tests.factories import (
     ServiceFactory,
     ShiftRequestFactory,
     SilenceFactory,
+    TaskFactory,
     TimeOffFactory,
 )
 
@@ -176,11 +178,26 @@ HEARTBEAT = {
     "grace_seconds": 10,
     "is_enabled": True,
 }
+LINK = {"kind": "runbook", "label": "Slow", "url": "https://wiki.example.com/slow"}
 DEPENDENCY = {"service": "checkout", "needs": "database", "holds_alerts": True, "note": ""}
 
 WRITES = {
     ("post", "incidents"): INCIDENT,
-    ("patch", "incidents/{number}"): {"title": "T", "description": "D", "priority": "P1"},
+    ("patch", "incidents/{number}"): {
+        "title": "T",
+        "description": "D",
+        "impact": "I",
+        "severity": "low",
+        "priority": "P1",
+    },
+    ("post", "incidents/{number}/merge"): {"into": 1},
+    ("post", "incidents/{number}/unmerge"): {},
+    ("post", "incidents/{number}/responders"): {"users": [PERSON], "role": "scribe", "message": "Come."},
+    ("patch", "incidents/{number}/responders/{bob}"): {"state": "declined", "reason": "R"},
+    ("post", "incidents/{number}/tasks"): {"text": "T", "assignee": PERSON},
+    ("patch", "incidents/{number}/tasks/{task}"): {"text": "T", "assignee": PERSON, "is_done": True},
+    ("post", "incidents/{number}/updates"): {"text": "U"},
+    ("post", "incidents/{number}/followers"): {},
     ("post", "incidents/{number}/acknowledge"): {},
     ("post", "incidents/{number}/start"): {},
     ("post", "incidents/{number}/remediate"): {},
@@ -256,6 +273,8 @@ WRITES = {
     ("patch", "heartbeats/{heartbeat}"): HEARTBEAT,
     ("post", "heartbeats/{heartbeat}/arm"): {},
     ("post", "dependencies"): DEPENDENCY,
+    ("post", "services/checkout/links"): LINK,
+    ("patch", "services/checkout/links/{link}"): LINK,
 }
 
 GARBAGE = [
@@ -342,6 +361,7 @@ def address(service, team, alice, bob, now):
     cache = ServiceFactory(name="Cache", slug="cache", team=team)
     names = {
         "number": incident.number,
+        "task": TaskFactory(incident=incident).pk,
         "integration": IntegrationFactory(service=service).uuid,
         "rule": RuleFactory(condition='labels.env = "prod"').pk,
         "silence": SilenceFactory(starts_at=span["start_at"], ends_at=span["end_at"]).uuid,
@@ -351,6 +371,7 @@ def address(service, team, alice, bob, now):
         "inhibition": InhibitionRuleFactory().pk,
         "heartbeat": HeartbeatFactory(service=service).uuid,
         "dependency": DependencyFactory(service=database, needs=cache).pk,
+        "link": LinkFactory(service=service).pk,
         "bob": bob.uuid,
         "swap": ShiftRequestFactory(schedule=schedule, requester=bob, **span).uuid,
         "shift": FixedShiftFactory(schedule=schedule, user=bob, role="TERTIARY", **span).uuid,
@@ -424,7 +445,7 @@ def test_a_body_beyond_the_limit_is_413(api, settings, service):
 
 
 READS = {
-    "incidents": "status severity priority service team assignee q since until cursor page_size",
+    "incidents": "status severity priority service team assignee merged_into q since until cursor page_size",
     "incidents/stats/summary": "status service assignee q since until",
     "alerts": "status is_held service severity incident dedup_key since until cursor page_size",
     "services": "team lifecycle policy cursor",
@@ -462,6 +483,8 @@ READS = {
     "inhibition-rules": "integration is_enabled cursor",
     "heartbeats": "service is_enabled is_missing cursor",
     "dependencies": "service needs cursor",
+    "services/checkout/links": "cursor",
+    "services/graph": "around depth",
 }
 # "cD1h" is the cursor p=a, "cD0lMDA" is p=%00, "bz0tMQ==" is o=-1, "cj0xJnA9MQ==" is r=1&p=1
 WORDS = [
@@ -505,7 +528,7 @@ def test_a_wrong_parameter_is_refused_with_a_sentence(api, address, path):
 NAMED = ["incidents", "alerts", "services", "teams", "users", "schedules", "policies", "notifications"]
 NAMED += ["on-call", "time-off", "availability", "calendar-feeds", "calendar-imports", "holidays"]
 NAMED += ["integrations", "routing-rules", "change-events", "silences", "maintenance-windows", "inhibition-rules"]
-NAMED += ["heartbeats", "dependencies"]
+NAMED += ["heartbeats", "dependencies", "services/checkout/links"]
 
 
 @pytest.mark.parametrize("kind", NAMED)

@@ -19,6 +19,8 @@ ROWS = [
     "incidents/{public.pk}",
     "incidents/{public.pk}/timeline",
     "incidents/{public.pk}/responders",
+    "incidents/{public.pk}/similar",
+    "incidents/{public.pk}/changes",
     "incidents/{public.pk}/metrics",
     *(f"alerts/{{tied[{place}].pk}}" for place in range(4)),
     "services/{service.slug}",

@@ -26,6 +26,7 @@ VALUES = {
     "token": "A" * 43,
     "secret": "A" * 43,
     "provider_id": "corp",
+    "name": "channels",
 }
 UNSAFE = ("post", "put", "patch", "delete")
 # Answers that need no token because nothing is done with what is sent: the address only leads on.

@@ -3,7 +3,7 @@
 import contextlib
 
 OURS = "script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
-OURS += "; worker-src 'self'; manifest-src 'self'"
+OURS += "; font-src 'self'; worker-src 'self'; manifest-src 'self'"
 POLICY = f"default-src 'none'; base-uri 'none'; {OURS}"
 
 

@@ -1,5 +1,7 @@
 """Every page of ours keeps to WCAG 2.2 AA as far as axe can see: at a desk in light, and on a phone in the dark."""
 
+import collections
+
 import pytest
 
 from core.packages import FOLDER
@@ -43,6 +45,11 @@ def complaints(page, axe):
     ]
 
 
+def listed(found):
+    """Each complaint with the pages where it is."""
+    return "\n".join(f"{said}\n    on {', '.join(paths)}" for said, paths in found.items())
+
+
 def use(page, device):
     page.set_viewport_size(DEVICES[device]["size"])
     page.emulate_media(color_scheme=DEVICES[device]["scheme"], reduced_motion="reduce")
@@ -55,18 +62,18 @@ def test_every_page_can_be_used_by_everybody(visit, boss, axe, device):  # noqa:
     paths += [path for path in simple_pages() if path.rstrip("/") not in known and is_page(path, boss)]
     signed_in = visit(boss)
     use(signed_in.page, device)
-    found = {}
+    found = collections.defaultdict(list)
     for path in paths:
         if path in NOT_OURS:
             continue
         signed_in(path)
         signed_in.page.wait_for_timeout(150)  # panels that the page fetches
-        if said := complaints(signed_in.page, axe):
-            found[path] = said
+        for said in complaints(signed_in.page, axe):
+            found[said].append(path)
         width = signed_in.page.evaluate("document.documentElement.scrollWidth")
         if width > DEVICES[device]["size"]["width"]:
-            found.setdefault(path, []).append(f"The page is {width} px wide.")
-    assert found == {}
+            found[f"The page is {width} px wide."].append(path)
+    assert not found, listed(found)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -75,16 +82,13 @@ def test_the_pages_before_signing_in_can_be_used_by_everybody(visit, boss, axe, 
     notification = Notification.objects.filter(user__isnull=False, topic__startswith="incident:").earliest("pk")
     stranger = visit()
     use(stranger.page, device)
-    found = {}
-    for path in (
-        "/login",
-        "/reset",
-        *(f"/l/{links.token(notification.uuid, verb)}" for verb in ("resolve", "escalate")),
-    ):
+    found = collections.defaultdict(list)
+    verbs = [f"/l/{links.token(notification.uuid, verb)}" for verb in ("resolve", "escalate")]
+    for path in ("/login", "/reset", *verbs):
         stranger(path)
-        if said := complaints(stranger.page, axe):
-            found[path] = said
-    assert found == {}
+        for said in complaints(stranger.page, axe):
+            found[said].append(path)
+    assert not found, listed(found)
 
 
 def test_axe_sees_what_is_wrong(visit, boss, axe):  # noqa: F811

@@ -102,7 +102,7 @@ def test_acknowledging_in_one_browser_changes_the_other_without_a_reload(open_pa
     row = his.locator(f"#incident-{incident.pk}")
     expect(row).to_contain_text("Triggered")
     expect(row).to_contain_text("Bob is called in")
-    expect(his).to_have_title(re.compile(r"^\(1\) Incidents"))
+    expect(his).to_have_title(re.compile(r"^\(1\) Overview"))
     expect(his.locator("#connection")).to_have_text("Live")
     mark(his)
     hers.get_by_role("button", name=f"Acknowledge incident {incident.pk}").click()
@@ -110,7 +110,7 @@ def test_acknowledging_in_one_browser_changes_the_other_without_a_reload(open_pa
     expect(row).to_contain_text("Acknowledged")
     expect(row).to_contain_text("Alice")
     expect(row.get_by_role("button")).to_have_count(0)
-    expect(his).to_have_title(re.compile("^Incidents"))
+    expect(his).to_have_title(re.compile("^Overview"))
     expect(his.locator("#announcer")).to_have_text(f"Incident {incident.pk}: acknowledged.")
     assert was_not_reloaded(his)
 
@@ -121,7 +121,7 @@ def test_a_new_incident_appears_and_is_found_by_its_own_page(open_page, incident
     mark(page)
     opened = lifecycle.trigger(service, title="Search is slow", severity="high", now=timezone.now())
     expect(page.locator(f"#incident-{opened.pk}")).to_contain_text("Search is slow")
-    expect(page.locator("tbody tr").first).to_have_id(f"incident-{opened.pk}")
+    expect(page.locator(".job").last).to_have_id(f"incident-{opened.pk}")  # P2 stands below P1
     assert was_not_reloaded(page)
 
 
@@ -250,6 +250,6 @@ def test_the_board_follows_many_changes(open_page, incident, service, alice, bob
         lifecycle.acknowledge(one.pk, by=alice, now=now)
     for one in opened[:10]:
         lifecycle.resolve(one.pk, by=alice, now=now)
-    expect(page.locator("tbody tr")).to_have_count(11)
-    expect(page.locator(".strip dd").first).to_have_text("11")
+    expect(page.locator(".job")).to_have_count(11)
+    expect(page.locator(".verdict")).to_contain_text("11 open")
     wait_until(lambda: page.locator(".chip-acknowledged").count() == 10, 5, "ten incidents are shown as acknowledged")

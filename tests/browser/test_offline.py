@@ -105,7 +105,7 @@ def test_a_page_that_was_seen_can_be_read_offline_and_says_how_old_it_is(open_ke
     expect(page.get_by_role("heading", name="You are offline")).to_be_visible()
     expect(page.locator("[data-saved] a")).to_contain_text("Checkout is down")
     mend(page)
-    expect(page.get_by_role("heading", name="Services", exact=True)).to_be_visible()  # by itself
+    expect(page.get_by_role("heading", name="Services", exact=True)).to_be_visible(timeout=30_000)  # by itself
     page.goto(f"/incidents/{incident.pk}")
     expect(page.locator("h1")).to_contain_text("Checkout is down")
     expect(page.locator("#copy-bar")).to_have_count(0)
@@ -185,7 +185,7 @@ def test_an_ended_session_keeps_it_and_asks_to_sign_in(open_kept, incident, alic
     expect(page.locator("#waiting")).to_be_visible()
     Session.objects.all().delete()
     mend(page)
-    page.goto("/incidents")
+    page.wait_for_url(re.compile("/login"), timeout=60_000)  # an open page notices by itself
     expect(page.locator("#waiting")).to_contain_text("Sign in to send it", timeout=30_000)
     assert not is_acknowledged(incident)()
     assert page.evaluate(PAGES) == []  # nobody is signed in: nothing stays readable

@@ -130,6 +130,29 @@ def test_the_button_of_a_notification_acknowledges_and_says_what_came_of_it(page
     assert forged["title"] == "Acknowledge: not done"
 
 
+def test_a_notification_has_pictures_that_are_there(page, row):
+    push_until_shown(page, bytes_of(row))
+    pictures = page.evaluate(
+        "navigator.serviceWorker.ready.then((worker) => worker.getNotifications())"
+        ".then(([one]) => [one.icon, one.badge])"
+    )
+    assert [page.request.get(address).headers["content-type"] for address in pictures] == ["image/png", "image/png"]
+
+
+def test_the_button_of_a_notification_pressed_without_a_connection_is_sent_when_there_is_one(page, row):
+    push_until_shown(page, bytes_of(row))
+    (data,) = [one["data"] for one in shown(page)]
+    (worker,) = page.context.service_workers
+    page.context.set_offline(True)
+    worker.evaluate("(data) => answer(data, data.actions[0])", data)
+    assert [one["title"] for one in shown(page)] == ["Acknowledge: not sent yet"]
+    row.refresh_from_db()
+    assert row.state != "acknowledged"
+    page.context.set_offline(False)
+    is_acknowledged = Notification.objects.filter(pk=row.pk, state="acknowledged").exists
+    wait_until(is_acknowledged, 30, "it is sent")
+
+
 def test_a_push_that_cannot_be_read_still_shows_something(page):
     push_until_shown(page, "not JSON")
     assert "could not be read" in shown(page)[0]["title"]

@@ -78,9 +78,7 @@ def test_a_task_of_another_incident_is_not_found(incident, alice, now):
 
 def test_it_is_for_somebody_who_may_respond(incident, alice, now):
     with pytest.raises(DomainError, match="may only look"):
-        checklist.add(
-            incident.pk, text="Call", assignee=factories.UserFactory(role=Role.OBSERVER), by=alice, now=now
-        )
+        checklist.add(incident.pk, text="Call", assignee=factories.UserFactory(role=Role.OBSERVER), by=alice, now=now)
     with pytest.raises(DomainError, match="deactivated"):
         checklist.add(incident.pk, text="Call", assignee=factories.UserFactory(is_active=False), by=alice, now=now)
 

@@ -69,7 +69,7 @@ def test_new_subscriptions_want_updates_and_old_ones_keep_what_they_had(db):
 
 
 def test_a_card_that_cannot_change_is_sent_for_an_update_all_the_same(incident, team, alice, now):
-    place = factories.DestinationFactory(team=team, channel="teams", address="https://example.com/teams")
+    place = factories.DestinationFactory(channel="teams", address="https://example.com/teams")
     factories.SubscriptionFactory(team=team, destination=place)
     lifecycle.edit(incident.pk, title="Checkout is slow", by=alice, now=now)
     updates.post(incident.pk, text="We look into it.", by=alice, now=now)
