@@ -103,6 +103,7 @@ async def events(browsers, numbers):
     first, half, last = [], [], []
     for number in numbers:
         await asyncio.sleep(0.35)
+        browsers.heard.pop(number, None)  # they heard when it was opened
         await asyncio.to_thread(lifecycle.acknowledge, number, by=person, now=timezone.now())
         committed = time.perf_counter()
         deadline = committed + 20

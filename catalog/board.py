@@ -59,6 +59,11 @@ class ServiceNow:
     service: Service
     policy: dict
     levels: list
+    others: list = dataclasses.field(default_factory=list)  # services of the same team that call the same people
+
+    @property
+    def services(self):
+        return [self.service, *self.others]
 
     @property
     def trouble(self):
@@ -167,8 +172,11 @@ class Board:
         return line.person is not None and line.person.pk == self._reader.pk and not line.is_shadow
 
     def mine(self):
-        """`[(service, number of the first level)]` for which the reader is called now, of those that `tiers` made."""
-        return self._mine
+        """`[(number of a level, [Service])]` that call the reader now, each at its first such level, after `tiers`."""
+        found = {}
+        for service, number in self._mine:
+            found.setdefault(number, []).append(service)
+        return sorted(found.items())
 
     def _called(self, target, one):
         if one.user_id is None:
@@ -229,6 +237,17 @@ class Board:
                 lines.insert(0, Line(None, schedule, trouble=f"Nobody is on call in {schedule.name}."))
             found.setdefault(schedule.team, []).append((schedule, lines))
         return list(found.items())
+
+
+def together(services):
+    """The ServiceNows with each policy of a team once: the first has the services of the others too."""
+    found = {}
+    for one in services:
+        policy = one.policy["id"] if one.policy else None
+        first = found.setdefault((policy, one.service.team_id if policy else one.service.pk), one)
+        if first is not one:
+            first.others.append(one.service)
+    return list(found.values())
 
 
 def _phones(user_ids, reader):

@@ -15,6 +15,7 @@ from alerts.keys import issue_key as issue_integration_key
 from alerts.models import Heartbeat, Integration, Rule
 from catalog import dependencies
 from catalog.models import Link, Service
+from config import demo_past
 from core import secrets as secrets_at_rest
 from incidents.models import Subscription
 from notifications.models import ContactMethod, Destination, NotificationRule, QuietHours, Urgency
@@ -129,7 +130,7 @@ def fill(*, base_url, now):
         slug: Service.objects.create(name=name, slug=slug, team=teams[team], tier=tier, description=description)
         for slug, name, team, tier, description in SERVICES
     }
-    keys = {}
+    keys, integrations = {}, {}
     for source, name in (
         ("generic", "Scripts and everything else"),
         ("alertmanager", "Alertmanager"),
@@ -138,6 +139,7 @@ def fill(*, base_url, now):
         integration = Integration(name=name, source=source, service=services["checkout-api"])
         keys[source] = issue_integration_key(integration)
         integration.save()
+        integrations[source] = integration
     _quiet(services, admin, now)
     _, api_key = issue_key(admin, name="Demo")
     issue_machine_key(
@@ -154,6 +156,7 @@ def fill(*, base_url, now):
         expires_at=now + dt.timedelta(days=90),
         is_personal=True,
     )
+    demo_past.fill(people, services, integrations, admin, now=now)
     content = {
         "base_url": base_url,
         "admin": {"email": admin.email, "password": admin_password},

@@ -79,7 +79,7 @@ def _show(request, refused=None):
         "is_filtered": bool(chosen["q"]) or chosen["team"] != (MINE if mine else ALL),
         "teams": teams,
         "has_teams": bool(mine),
-        "tiers": board.tiers(),
+        "tiers": [(tier, together(group)) for tier, group in board.tiers()],
         "mine": board.mine(),
         "loose": board.loose(),
         "teams_without": [

@@ -142,11 +142,14 @@ async function refreshSoon() {
 worker?.addEventListener("message", ({ data }) => {
   if (data.saved) return showSaved(data.saved);
   if (!data.queue) return undefined;
-  const known = new Set(waiting.map(({ id }) => id));
-  const fresh = data.queue.filter((one) => !known.has(one.id) && one.state === "waiting" && one.person === person);
+  const known = new Map(waiting.map(({ id, state }) => [id, state]));
+  const mine = data.queue.filter((one) => person && one.person === person);
+  const fresh = mine.filter((one) => !known.has(one.id) && one.state === "waiting");
+  const isOut = mine.some((one) => known.get(one.id) === "waiting" && one.state === "signed-out");
   waiting = data.queue;
   showQueue();
   showOutcomes();
+  if (isOut) refreshSoon(); // the session has ended: this leads to the sign-in page
   for (const one of fresh) {
     if (Date.now() - one.at < 3000) say(`No connection. ${NAMES[one.verb] ?? "Your answer"} #${one.number} is kept and sent as soon as there is one.`, "warning");
   }

@@ -62,7 +62,7 @@ def furnish(team):
     one.heartbeat = factories.HeartbeatFactory(service=one.service)
     one.incident = factories.IncidentFactory(service=one.service, triggered_at=now - HOUR)
     one.second = factories.IncidentFactory(service=one.service, triggered_at=now - HOUR)
-    one.responder = factories.ResponderFactory(incident=one.incident)
+    one.helper = factories.ResponderFactory(incident=one.incident)
     one.task = factories.TaskFactory(incident=one.incident)
     one.view = factories.SavedViewFactory(owner=member, team=team)
     one.hypothesis = factories.HypothesisFactory(incident=one.incident)

@@ -197,10 +197,10 @@ ROWS = {
     ),
     "PATCH incident-responder": (
         "respond",
-        "incidents/{incident.pk}/responders/{responder.user.uuid}",
+        "incidents/{incident.pk}/responders/{helper.user.uuid}",
         {"role": "scribe"},
     ),
-    "DELETE incident-responder": ("respond", "incidents/{incident.pk}/responders/{responder.user.uuid}"),
+    "DELETE incident-responder": ("respond", "incidents/{incident.pk}/responders/{helper.user.uuid}"),
     "GET incident-tasks": ("read", "incidents/{incident.pk}/tasks"),
     "POST incident-tasks": ("respond", "incidents/{incident.pk}/tasks", {"text": "Call"}),
     "PATCH incident-task": ("respond", "incidents/{incident.pk}/tasks/{task.pk}", {"is_done": True}),

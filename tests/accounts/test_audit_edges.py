@@ -182,15 +182,19 @@ ADDRESSES = {
         {"name": "Other"},
     ),
     "holidays": ("oncall.holiday", {"day": "2030-05-01", "name": "Labour Day"}, {"name": "Other"}),
+    "saved-views": ("incidents.savedview", {"name": "Mine", "query": "severity=critical"}, {"name": "Other"}),
 }
 ENDED = {"users": "", "silences": "expire", "maintenance-windows": "end"}
 NO_CONFIGURATION = {
+    "actions",
     "alerts",
     "audit",
     "availability",  # below: its address is the person
     "change-events",
     "escalate",
+    "hypotheses",
     "incidents",
+    "incidents/bulk",
     "notifications",
     "notify",
     "oncall/current",

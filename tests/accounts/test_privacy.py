@@ -86,8 +86,30 @@ def seen_at(client, paths, text):
     return found
 
 
-def test_a_number_is_shown_to_those_who_are_on_the_incident_and_nowhere_else(incident, alice, browser):
-    assert seen_at(browser(alice), pages(incident), NUMBER) == {f"/incidents/{incident.pk}?all"}
+def test_a_number_is_shown_to_those_who_are_on_the_incident_and_nowhere_else(incident, team, browser):
+    dora = factories.MembershipFactory(team=team).user
+    assert seen_at(browser(dora), pages(incident), NUMBER) == {f"/incidents/{incident.pk}?all"}
+
+
+def test_admins_also_call_whoever_is_on_call(incident, alice, browser):
+    assert seen_at(browser(alice), pages(incident), NUMBER) == {f"/incidents/{incident.pk}?all", "/oncall"}
+
+
+def test_on_call_the_number_is_for_admins_and_admins_of_a_team_of_that_person(service, team, phone, lead, alice, olga, browser):
+    def offered(person):
+        return f'href="tel:{NUMBER}"' in browser(person).get("/oncall?team=all").content.decode()
+
+    policy = factories.EscalationPolicyFactory(name="Bob", slug="bob", team=team, calls=[phone.user])
+    type(service).objects.filter(pk=service.pk).update(policy=policy)
+    leads_others = factories.MembershipFactory(team=factories.TeamFactory(name="Other", slug="other"), role=Role.ADMIN).user
+    member = factories.MembershipFactory(team=team).user
+    assert offered(alice) and offered(lead)
+    for person in (member, leads_others, olga):
+        assert "Bob" in browser(person).get("/oncall?team=all").content.decode()
+        assert not offered(person)
+    assert not offered(phone.user)  # nobody calls themselves
+    type(phone).objects.filter(pk=phone.pk).update(disabled_reason="Dead.")
+    assert not offered(alice)
 
 
 def test_a_mailbox_at_home_is_shown_to_nobody_else(service, bob, alice, charlie, now, browser):

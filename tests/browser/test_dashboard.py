@@ -17,6 +17,7 @@ from tests.house import House, wait_until
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: see requirements-dev.txt.")
 expect = sync_api.expect
+expect.set_options(timeout=20_000)  # a busy machine is slow, and that is no failure
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [

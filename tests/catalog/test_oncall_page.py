@@ -95,7 +95,7 @@ def test_a_gap_is_loud(service, schedule, page_of):
 
 
 def test_who_comes_next_may_be_nobody(service, schedule, page_of):
-    schedule.layers.update(ends_at=timezone.now() + HOUR)
+    schedule.layers.update(unit="week", ends_at=timezone.now() + HOUR)
     assert re.search(r"\( in .*? \), then nobody", page_of())
 
 

@@ -47,7 +47,7 @@ def test_its_curl_line_pages_somebody(db, home, now):
         due_at=now,
     )
     ingest.decide_ids([row.pk], now=now)
-    assert Incident.objects.get().severity == "critical"
+    assert Incident.objects.get(status="triggered").severity == "critical"
     assert Notification.objects.filter(topic__startswith="incident:", state="pending").exists()
 
 

@@ -6,6 +6,7 @@ const SLOW_MS = 8000; // a server that has not answered by then counts as out of
 const OLD_MS = 12 * 3600_000; // what was pressed so long ago is asked about before it is sent
 const NAMES = { acknowledge: "Acknowledge", resolve: "Resolve" };
 const OVER = ["resolved", "closed"];
+const LATE_MS = 60_000; // what is sent so long after it was pressed says so in the timeline
 let opened;
 let flushing;
 
@@ -145,6 +146,7 @@ async function send(one, session) {
     if (one.verb === "acknowledge" && holder && holder.uuid !== one.person) {
       return { state: "done", text: `${name} was acknowledged by ${nameOf(holder)} meanwhile. Yours was sent and changed nothing.` };
     }
+    await noteDelay(one, session);
     return { state: "done", text: one.verb === "resolve" ? `${name} is resolved: sent now.` : `You have ${name}: sent now.` };
   }
   if (status >= 500 || status === 429 || said.code === "request_in_progress") return undefined;
@@ -159,6 +161,22 @@ async function send(one, session) {
   }
   const why = said.detail || `The server answered ${status}.`;
   return { state: "refused", text: `${NAMES[one.verb]} ${name} was refused: ${why}` };
+}
+
+// The timeline has the time at which the press arrived: who reads it later is to know that it was made earlier. It says
+// how long before and not when, as the clock of a device may be wrong.
+async function noteDelay(one, session) {
+  const span = Date.now() - one.at;
+  if (span < LATE_MS) return;
+  const minutes = Math.round(span / 60_000);
+  const long = minutes < 90 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
+  const text = `${NAMES[one.verb]} was pressed ${long} before it could be sent. The device kept it meanwhile.`;
+  const headers = { "Content-Type": "application/json", "X-CSRFToken": session.csrf, "Idempotency-Key": one.id };
+  try {
+    await api(`${one.number}/notes`, { method: "POST", headers, body: JSON.stringify({ text }) });
+  } catch {
+    // What was pressed has arrived, and that is what counts.
+  }
 }
 
 // The button of a notification has a link of its own, which needs no session.
