@@ -3,9 +3,13 @@
 Nothing here locks an incident: whatever a machine writes, nobody's acknowledgement waits for it.
 """
 
+import html
+
 from django.db import transaction
+from django.utils.html import strip_tags
 
 from automation.models import Hypothesis, RecommendedAction, Verdict
+from core import markdown
 from core.errors import DomainError, IllegalMove, NotAllowed, NotFound
 from incidents import timeline
 from incidents.models import Incident
@@ -91,6 +95,7 @@ def review(model, uuid, *, verdict, by, now, feedback="", seen="", via="web"):
 
 
 def _short(text):
-    """The first line, for the timeline."""
-    line = text.strip().splitlines()[0]
+    """The first line without its Markdown, for the timeline."""
+    first = text.strip().splitlines()[0]
+    line = " ".join(html.unescape(strip_tags(markdown.render(first))).split()) or first
     return line if len(line) <= 200 else f"{line[:199]}…"

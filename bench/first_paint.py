@@ -62,7 +62,9 @@ def measure(browser, base, key, path):
     sign_in(context, base, key)
     page = context.new_page()
     page.goto(path)
-    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    # Not wait_for_function: it evaluates text later on, which the content security policy of the page forbids.
+    while not page.evaluate("navigator.serviceWorker.controller !== null"):
+        page.wait_for_timeout(100)
     page.wait_for_timeout(1500)
     slow(page)
     found["worker"] = visit(page, path)

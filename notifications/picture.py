@@ -25,7 +25,6 @@ class Picture:
 
     steps: tuple[Step, ...]
     reasons: tuple[str, ...]
-    sentence: str
     quiet: str
     advice: str
 
@@ -37,8 +36,8 @@ def delay(minutes):
     return "After " + " ".join(text for text in (f"{hours} h" * bool(hours), f"{rest} min" * bool(rest)) if text)
 
 
-def draw(person, *, urgency, names, now):
-    """The picture of a page to `person` (a `rules.Reach`); `names` are the channels by the ids of the methods.
+def draw(person, *, urgency, now):
+    """The picture of a page to `person` (a `rules.Reach`).
 
     The steps are those of a page outside of quiet hours, which `quiet` speaks of.
     """
@@ -50,23 +49,9 @@ def draw(person, *, urgency, names, now):
     return Picture(
         steps=steps,
         reasons=tuple(reasons),
-        sentence=_sentence(steps, names),
         quiet=_quiet(person, urgency, now) if steps else "",
         advice=_advice(steps, urgency),
     )
-
-
-def _sentence(steps, names):
-    if not steps:
-        return ""
-    told = [f"{one.when.lower()} by {_listed([names[pk] for pk in one.method_ids])}" for one in steps]
-    text = ", then ".join(told)
-    return f"You are told {text}. When you do not answer, the escalation policy goes on with others."
-
-
-def _listed(words):
-    words = list(dict.fromkeys(words))
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _quiet(person, urgency, now):

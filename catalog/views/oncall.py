@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import Team
 from accounts.permissions import may_somewhere, visible
-from catalog.board import Board
+from catalog.board import Board, together
 from catalog.models import Service
 from core.errors import DomainError
 from notifications.message import storable

@@ -143,6 +143,9 @@ def _page(request, page, notification, verb, incidents, *, now, status=200, erro
         (incident,) = incidents
         context |= {"incident": incident, **_state(incident, person)}
         context["may_press"] = incident.status == states.TRIGGERED if verb == "acknowledge" else incident.is_open
+        # What a floor above has to say to whoever holds the link, as long as there is work.
+        context["shows_proposals"] = bool(person and incident.is_open and page in ("open", "answered", "used_link"))
+        context["token"] = request.resolver_match.kwargs["token"]
         if page == "open":
             entries = list(incident.timeline.select_related("by").order_by("-id")[:LAST_ENTRIES])
             context |= {"entries": entries[::-1], "paged": _paged(incident)}

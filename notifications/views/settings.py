@@ -60,6 +60,7 @@ def show(request, refused=None):
         "ways": ways,
         "is_reachable": any(one.method.is_usable and not one.no_account for one in ways),
         "is_new": not methods,
+        "browsers": [one for one in ways if one.method.channel == push.WebPush.kind],
         "urgencies": [_urgency(one, user, reach, methods, form, now) for one in Urgency],
         "quiet": [(one, _days(one.days)) for one in user.quiet_hours.all()],
         "quiet_form": form(QuietForm, "quiet", user=user),
@@ -135,7 +136,7 @@ def _urgency(urgency, user, reach, methods, form, now):
         one.is_skipped = not by_pk[one.contact_method_id].is_usable
         one.form = form(RuleForm, f"delay-{one.pk}", user=user, urgency=urgency, rule=one)
     names = {one.pk: _label(one) for one in methods}
-    drawn = picture.draw(reach, urgency=urgency, names=names, now=now)
+    drawn = picture.draw(reach, urgency=urgency, now=now)
     return {
         "value": urgency.value,
         "label": urgency.label,

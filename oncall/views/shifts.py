@@ -72,7 +72,7 @@ def panel(request):
         "days": SHOWN.days,
         "said": next((one for one in Availability.objects.filter(user=user) if one.holds(now)), None),
         "may_respond": may_somewhere(user, "respond"),
-        "feeds": CalendarFeed.objects.filter(owner=user, revoked_at=None).count(),
+        "feeds": _feeds(user),
     }
     return render(request, "oncall/_mine.html", context)
 
@@ -117,13 +117,18 @@ def show(request, refused=None):
         "approvals": _approvals(user),
         "time_off": TimeOff.objects.filter(user=user, end_at__gt=now).order_by("start_at"),
         "time_off_form": form(TimeOffForm, "time-off"),
-        "feeds": CalendarFeed.objects.filter(owner=user, revoked_at=None).select_related("person", "schedule", "team"),
+        "feeds": _feeds(user),
         "feed_form": form(FeedForm, "feed", **_subjects(user)),
         "days": SHOWN.days,
         "refused": refused,
         "reasons": _reasons(refused, asked, returns),
     }
     return render(request, "oncall/shifts.html", context, status=400 if refused else 200)
+
+
+def _feeds(user):
+    rows = CalendarFeed.objects.filter(owner=user, revoked_at=None)
+    return rows.select_related("person", "schedule", "team")
 
 
 def _reasons(refused, asked, returns):

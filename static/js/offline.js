@@ -11,6 +11,9 @@ const told = new Set();
 let waiting = [];
 let isMerged = false;
 
+// A copy begins at its top, where its age stands: after a reload a browser would put what is below that where it was.
+history.scrollRestoration = body.dataset.copyAt ? "manual" : "auto";
+
 const ask = (what) => worker.controller?.postMessage(what);
 
 function element(tag, attributes = {}, ...children) {
@@ -162,7 +165,7 @@ function showSaved(pages) {
   const place = document.querySelector("[data-saved]");
   if (!place) return;
   const lines = pages.map(({ path, title, at }) =>
-    element("li", {}, element("a", { href: path }, unescape(title.split(" · ")[0]) || path), element("span", { class: "soft" }, `as of ${clock(at)}`)),
+    element("li", {}, element("a", { href: path }, unescape(title.split(" · ")[0]).replace(/^\(\d+\) /, "") || path), element("span", { class: "soft" }, `as of ${clock(at)}`)),
   );
   place.replaceChildren(...lines);
   document.querySelector("[data-saved-none]").hidden = Boolean(lines.length);

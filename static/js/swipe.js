@@ -6,8 +6,8 @@ const UNDO_MS = 4000;
 const STARTS_PX = 12; // before that it may still be a tap, or become scrolling
 const ENOUGH = 0.3; // of the width of the row
 const ACTS = {
-  acknowledge: { done: "Acknowledged", label: "Acknowledge" },
-  resolve: { done: "Resolved", label: "Resolve" },
+  acknowledge: "Acknowledging",
+  resolve: "Resolving",
 };
 const narrow = matchMedia("(max-width: 46rem)");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -76,7 +76,7 @@ function later(row, verb) {
   toast.className = "message message-undo";
   toast.setAttribute("role", "status");
   const text = document.createElement("span");
-  text.textContent = `${ACTS[verb].done} #${number}`;
+  text.textContent = `${ACTS[verb]} #${number} …`;
   const undo = document.createElement("button");
   undo.type = "button";
   undo.className = "button button-small";

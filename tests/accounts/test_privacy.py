@@ -95,13 +95,17 @@ def test_admins_also_call_whoever_is_on_call(incident, alice, browser):
     assert seen_at(browser(alice), pages(incident), NUMBER) == {f"/incidents/{incident.pk}?all", "/oncall"}
 
 
-def test_on_call_the_number_is_for_admins_and_admins_of_a_team_of_that_person(service, team, phone, lead, alice, olga, browser):
+def test_on_call_the_number_is_for_admins_and_admins_of_a_team_of_that_person(
+    service, team, phone, lead, alice, olga, browser
+):
     def offered(person):
         return f'href="tel:{NUMBER}"' in browser(person).get("/oncall?team=all").content.decode()
 
     policy = factories.EscalationPolicyFactory(name="Bob", slug="bob", team=team, calls=[phone.user])
     type(service).objects.filter(pk=service.pk).update(policy=policy)
-    leads_others = factories.MembershipFactory(team=factories.TeamFactory(name="Other", slug="other"), role=Role.ADMIN).user
+    leads_others = factories.MembershipFactory(
+        team=factories.TeamFactory(name="Other", slug="other"), role=Role.ADMIN
+    ).user
     member = factories.MembershipFactory(team=team).user
     assert offered(alice) and offered(lead)
     for person in (member, leads_others, olga):

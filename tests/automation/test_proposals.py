@@ -52,7 +52,7 @@ def test_a_proposal_stands_in_the_timeline_and_calls_nobody(incident, agent):
 
 
 def test_approving_an_action_without_a_runbook_only_records_it(incident, agent, bob, now):
-    row = posted(incident, agent, RecommendedAction, text="Delete the logs.\n\nAll of them.", risk="low")
+    row = posted(incident, agent, RecommendedAction, text="Delete the **logs**.\n\nAll of them.", risk="low")
     proposals.review(RecommendedAction, row.uuid, verdict="approved", by=bob, now=now, feedback="Did it.")
     row.refresh_from_db()
     assert (row.verdict, row.reviewed_by, row.reviewed_at, row.feedback) == ("approved", bob, now, "Did it.")

@@ -108,9 +108,9 @@ def paths_of_pages(boss):
     """The address of every page of ours that opens with GET, with rows of the demo company in it."""
     now = timezone.now()
     service = Service.objects.earliest("pk")
-    incident = Incident.objects.order_by("pk").first() or lifecycle.trigger(
-        service, title="Down", severity="critical", now=now
-    )
+    incident = Incident.objects.open().earliest("pk")  # with alerts, tasks, proposals: the demo company works on it
+    if not Notification.objects.filter(topic__startswith="incident:").exists():
+        lifecycle.trigger(service, title="Down", severity="critical", now=now)
     method = ContactMethod.objects.filter(user=boss).earliest("pk")
     notification = Notification.objects.order_by("pk").first()
     rows = {

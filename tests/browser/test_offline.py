@@ -64,7 +64,7 @@ FILES_THERE = "caches.open('files').then((files) => files.keys()).then((all) => 
 
 def settle(page):
     page.evaluate(CONTROLLED)
-    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    wait_until(lambda: page.evaluate("navigator.serviceWorker.controller !== null"), 30, "the worker has taken over")
     wait_until(lambda: page.evaluate(FILES_THERE), 30, "the files are kept")
 
 
@@ -99,6 +99,7 @@ def test_a_page_that_was_seen_can_be_read_offline_and_says_how_old_it_is(open_ke
     cut(page)
     page.reload()
     expect(page.locator("#copy-bar")).to_contain_text("Offline: as of")
+    expect(page.locator("#copy-bar")).to_be_in_viewport(ratio=1)
     expect(page.locator("h1")).to_contain_text("Checkout is down")
     assert page.evaluate("getComputedStyle(document.body).getPropertyValue('--surface')")  # with its styles
     page.goto("/services")

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from incidents import lifecycle
 from incidents.models import Incident
+from tests import factories
 from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
     chromium,
     expect,
@@ -44,7 +45,7 @@ def row_of(page, incident):  # noqa: F811
 def test_a_swipe_to_the_right_acknowledges(open_page, incident, alice, path):  # noqa: F811
     page = open_page(path, alice, **PHONE)
     swipe(page, row_of(page, incident), 180)
-    expect(page.locator(".message-undo")).to_contain_text(f"Acknowledged #{incident.pk}")
+    expect(page.locator(".message-undo")).to_contain_text(f"Acknowledging #{incident.pk}")
     wait_until(has(incident, status="acknowledged", acknowledged_by=alice), 30, "it is acknowledged")
     expect(row_of(page, incident)).to_contain_text("Acknowledged")
     assert page.url.endswith(path)  # no link was opened
@@ -87,7 +88,7 @@ def test_a_short_swipe_and_scrolling_change_nothing(open_page, incident, service
     row = row_of(page, incident)
     swipe(page, row, 60)
     swipe(page, row, 40, down=-200)
-    page.wait_for_function("scrollY > 50")
+    wait_until(lambda: page.evaluate("scrollY > 50"), 30, "the page is scrolled")
     assert page.locator(".message-undo").count() == 0
     assert page.url.endswith("/")
 
@@ -99,8 +100,9 @@ def test_what_is_acknowledged_cannot_be_acknowledged_by_a_swipe(open_page, incid
     assert page.locator(".message-undo").count() == 0
 
 
-def test_who_may_not_act_has_nothing_to_swipe(open_page, incident, charlie):  # noqa: F811
-    page = open_page("/incidents", charlie, **PHONE)
+@pytest.mark.parametrize("path", PAGES)
+def test_who_may_not_act_has_nothing_to_swipe(open_page, incident, path):  # noqa: F811
+    page = open_page(path, factories.UserFactory(role="observer"), **PHONE)
     expect(row_of(page, incident)).to_be_visible()
     swipe(page, row_of(page, incident), 180)
     assert page.locator("[data-swipe], .message-undo").count() == 0

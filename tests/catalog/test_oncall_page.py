@@ -65,6 +65,15 @@ def test_tiers_come_in_their_order(service, team, page_of):
     assert text.index("Checkout") < text.index("Tier 3") < text.index("A toy")
 
 
+def test_services_of_a_team_with_the_same_policy_stand_together(service, team, page_of):
+    factories.ServiceFactory(name="Web shop", slug="web-shop", team=team, policy=service.policy, tier=1)
+    factories.ServiceFactory(name="Theirs", team=factories.TeamFactory(name="Other"), policy=service.policy, tier=1)
+    text = page_of("?team=all")
+    board = text[text.index("Tier 1") :]
+    assert re.search(r"Checkout Web shop Shop · Shop Level 1 .*? Theirs Other · Shop Level 1", board)
+    assert "You are called now at level 1 for Checkout , Theirs , Web shop ." in text
+
+
 def test_an_override_is_the_reason_in_words(service, schedule, charlie, page_of):
     now = timezone.now()
     factories.OverrideFactory(schedule=schedule, user=charlie, start_at=now - HOUR, end_at=now + HOUR)

@@ -6,10 +6,12 @@ import pytest
 
 from accounts.keys import find_key
 from accounts.models import User
-from alerts import ingest
+from accounts.permissions import visible
+from alerts import changes, ingest, similar
 from alerts.models import InboundEvent, Integration
 from config import demo
-from incidents.models import Incident
+from incidents.models import Incident, TimelineEntry
+from incidents.priorities import target_seconds
 from notifications.models import Notification
 
 
@@ -80,3 +82,38 @@ def test_the_fakes_are_used_again_whatever_people_did_to_their_rules(db, home, n
     changed = list(alice.notification_rules.values())
     demo.use_fakes(8690, now=now)
     assert list(alice.notification_rules.values()) == changed
+
+
+def test_its_past_pages_nobody(db, home, now):
+    demo.fill(base_url="http://127.0.0.1:8000", now=now)
+    assert not Notification.objects.exists()
+    assert not Incident.objects.filter(next_escalation_at__isnull=False).exists()
+    assert not Incident.objects.filter(snoozed_until__isnull=False).exists()
+    assert not Incident.objects.filter(triggered_at__gt=now).exists()
+    assert not TimelineEntry.objects.filter(at__gt=now).exists()
+
+
+def test_one_incident_is_open_and_has_all_that_a_page_shows(db, home, now):
+    demo.fill(base_url="http://127.0.0.1:8000", now=now)
+    incident = Incident.objects.open().get()
+    alice = User.objects.get(email="alice@example.com")
+    assert (incident.assignee, incident.status, incident.priority) == (alice, "investigating", "P2")
+    assert incident.impact and incident.alerts.get().links
+    assert set(incident.responders.values_list("role", flat=True)) == {"commander", "scribe"}
+    assert [task.done_at is not None for task in incident.tasks.all()] == [True, False, False]
+    assert {"update", "note", "proposed", "reviewed"} <= set(incident.timeline.values_list("kind", flat=True))
+    assert [one.title for one in changes.around(incident, alice) if one.is_before][0] == "checkout-api 4.12.0 deployed"
+    assert [one.is_same_alert for one in similar.find(incident, alice)][:2] == [True, True]
+
+
+def test_of_its_past_some_is_late_merged_closed_and_private(db, home, now):
+    demo.fill(base_url="http://127.0.0.1:8000", now=now)
+    over = Incident.objects.filter(status__in=["resolved", "closed"])
+    assert over.count() >= 25
+    answers = [((one.acknowledged_at - one.triggered_at).total_seconds(), one.priority) for one in over]
+    late = [seconds > target_seconds(priority) for seconds, priority in answers]
+    assert 3 <= sum(late) < len(late) / 2
+    assert over.filter(merged_into__isnull=False).exists() and over.filter(status="closed").exists()
+    bob = User.objects.get(email="bob@example.com")
+    hidden = set(over) - set(visible(over, bob))
+    assert {one.team.slug for one in hidden} == {"security"}

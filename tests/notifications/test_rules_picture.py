@@ -9,20 +9,18 @@ from notifications.rules import Method, Quiet, Reach, Rule
 
 NOW = dt.datetime(2026, 6, 1, 12, 0, tzinfo=dt.UTC)  # a Monday
 MAIL, PHONE = Method(1, "email"), Method(2, "voice")
-NAMES = {1: "Email", 2: "Voice call"}
 NIGHT = Quiet((0, 1, 2, 3, 4, 5, 6), dt.time(22), dt.time(7))
 
 
 def draw(*, methods=(MAIL, PHONE), rules=(), quiet=(), urgency="high", now=NOW, **more):
     person = Reach(1, "Bob", methods=methods, rules=rules, quiet=quiet, **more)
-    return picture.draw(person, urgency=urgency, names=NAMES, now=now)
+    return picture.draw(person, urgency=urgency, now=now)
 
 
 def test_what_is_told_together_is_one_step_and_steps_come_in_their_order():
     rules = (Rule(2, "high", 5), Rule(1, "high", 0), Rule(1, "high", 5))
     drawn = draw(rules=rules)
     assert [(one.when, one.method_ids) for one in drawn.steps] == [("At once", (1,)), ("After 5 min", (2, 1))]
-    assert drawn.sentence.startswith("You are told at once by Email, then after 5 min by Voice call and Email. ")
 
 
 def test_rules_of_the_other_urgency_are_not_in_it():
@@ -49,7 +47,7 @@ def test_when_no_rule_is_left_the_fallback_is_drawn_with_its_reason():
 
 def test_who_cannot_be_reached_has_no_steps_and_nothing_is_promised():
     drawn = draw(methods=(Method(1, "email", is_verified=False),), quiet=(NIGHT,))
-    assert (drawn.steps, drawn.sentence, drawn.quiet, drawn.advice) == ((), "", "", "")
+    assert (drawn.steps, drawn.quiet, drawn.advice) == ((), "", "")
     assert "no verified contact method" in drawn.reasons[-1]
 
 

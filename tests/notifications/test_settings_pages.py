@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from notifications import outbox, telegram_links, verification
 from notifications.models import ContactMethod, Notification, NotificationRule, QuietHours
-from tests.factories import ProviderFactory, QuietHoursFactory
+from tests.factories import NotificationFactory, ProviderFactory, QuietHoursFactory
 from tests.notifications.conftest import make_method, make_rule
 
 pytestmark = pytest.mark.django_db
@@ -220,6 +220,18 @@ def test_the_profile_is_saved(client, bob):
 def test_push_in_this_browser_is_offered_with_the_keys_of_the_installation(client):
     page = client.get(PATH).content.decode()
     assert re.search(r'data-push data-reload data-key="[\w-]{87}"', page)
+
+
+def test_browsers_that_get_pushes_are_listed_with_their_last_push(client, bob, charlie):
+    laptop = make_method(bob, "webpush", "https://push.example.com/1", label="Firefox on Linux")
+    make_method(bob, "webpush", "https://push.example.com/2", label="Chrome on Android")
+    make_method(charlie, "webpush", "https://push.example.com/3", label="Safari on Mac")
+    NotificationFactory(user=bob, contact_method=laptop, sent_at=timezone.now())
+    page = text(client.get(PATH))
+    page = page[page.index("Browsers that get your pages") : page.index("Profile")]
+    assert re.search(r"Firefox on Linux last push 0 s ago Remove push to Firefox on Linux", page)
+    assert re.search(r"Chrome on Android no push yet Remove push to Chrome on Android", page)
+    assert "Safari" not in page
 
 
 def test_what_belongs_to_somebody_else_is_not_there(client, charlie):

@@ -372,6 +372,48 @@ def test_a_feed_of_something_unknown_is_refused(sign_in, bob):
     assert answer.status_code == 400 and b"Select a valid choice" in answer.content and b"my phone" in answer.content
 
 
+# --- what is next, as a part of my settings -------------------------------------------------------------------
+def part(client):
+    answer = client.get("/shifts/next", headers={"X-Fragment": "panel"})
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_the_part_says_what_is_next_and_that_i_am_available(schedule, sign_in, bob):
+    page = part(sign_in(bob))
+    assert "<html" not in page and page.count("<li") == 3
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert text.startswith("Available You are called when it is your turn.")
+    assert re.search(r"Shop on call Primary Now until .*?, then Alice Shop on call Primary", text)
+    assert re.search(r"All my shifts \( \d+ more\)|All my shifts \(\d+ more\)", text)
+    assert "Your shifts are in no calendar yet." in text
+
+
+def test_the_part_changes_availability_and_leads_back_to_the_settings(sign_in, bob):
+    client = sign_in(bob)
+    assert "No shift in the next 60 days." in part(client)
+    answer = client.post("/oncall/availability", {"status": "busy", "back": "settings"})
+    assert answer.status_code == 302 and answer.headers["Location"] == "/settings"
+    page = part(client)
+    assert "You are skipped while anybody else can be called." in page and "I am available" in page
+
+
+def test_the_part_lists_my_calendar_feeds_without_their_addresses(schedule, sign_in, bob, alice):
+    client = sign_in(bob)
+    made = client.post("/shifts/feeds", {"subject": "mine"}).content.decode()
+    secret = re.search(r"/ical/([^\"]+)\.ics", made)[1]
+    page = part(client)
+    assert f'href="/shifts/feeds/{CalendarFeed.objects.get().uuid}/revoke"' in page and "never read" in page
+    assert secret not in page
+    assert "/revoke" not in part(sign_in(alice))
+
+
+def test_without_scripts_the_part_is_the_page_of_my_shifts(sign_in, bob, client):
+    answer = sign_in(bob).get("/shifts/next")
+    assert answer.status_code == 302 and answer.headers["Location"] == "/shifts"
+    assert "/login" in client.get("/shifts/next").headers["Location"]
+
+
 # --- the edges ------------------------------------------------------------------------------------------------
 def paths(wish, offer):
     return [
