@@ -11,6 +11,8 @@ Sentences that were written once for everybody, such as why an alert is held, ma
 
 import re
 
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
 from django.db.models import BigIntegerField, Exists, Func, OuterRef, Q, TextField, Value
 from django.db.models.functions import Cast
 
@@ -67,13 +69,7 @@ def hushed(user):
     """
     if not user.access().hidden:
         return lambda text: text
-    hidden = [
-        model._base_manager.exclude(pk__in=visible(model._base_manager.all(), user).values("pk"))
-        .order_by()
-        .values_list("name")
-        for model in _said
-    ]
-    names = sorted({name for (name,) in hidden[0].union(*hidden[1:]) if name}, key=len, reverse=True)
+    names = sorted(_hidden_names(user), key=len, reverse=True)
     if not names:
         return lambda text: text
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)", re.IGNORECASE)
@@ -81,6 +77,42 @@ def hushed(user):
 
 
 PRIVATE = "(private)"
+KEPT = 1000
+_statements = {}
+
+
+def _hidden_names(user):
+    """All names that the person may not see.
+
+    Nearly every page asks, and Django takes far longer to write the statement than the database to answer it: it is
+    kept for all that it depends on, and only the answer is fresh.
+    """
+    access = user.access()
+    key = (user.pk, access.role, access.hidden, frozenset(access.own_teams("read")))
+    found = _statements.get(key)
+    if found is None:
+        if len(_statements) >= KEPT:
+            _statements.clear()
+        found = _statements[key] = _statement(user)
+    sql, parameters = found
+    if not sql:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return {name for (name,) in cursor.fetchall() if name}
+
+
+def _statement(user):
+    hidden = [
+        model._base_manager.exclude(pk__in=visible(model._base_manager.all(), user).values("pk"))
+        .order_by()
+        .values_list("name")
+        for model in _said
+    ]
+    try:
+        return hidden[0].union(*hidden[1:]).query.sql_with_params()
+    except EmptyResultSet:  # nothing can be hidden
+        return "", ()
 
 
 def owned(model, teams):

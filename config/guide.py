@@ -73,7 +73,9 @@ def _qr(text):
 @never_cache
 @require_safe
 def card(request):
-    """How far one is, for the overview: a part of its page."""
+    """How far one is, for the overview: a part of its page. The guide itself says it to who asks without a script."""
+    if "X-Fragment" not in request.headers:
+        return redirect("guide")
     hidden = request.user.guide_hidden_at is not None
     progress = None if hidden else first_steps.progress(request.user, now=timezone.now())
     return render(request, "config/_guide_card.html", {"progress": progress})

@@ -470,7 +470,8 @@ def edit(number, *, by, now, via="web", **changes):
 def _said(incident, name):
     if name in ("priority", "severity"):
         return f"{name} is {getattr(incident, name)}"
-    return f"impact is “{incident.impact}”" if name == "impact" and incident.impact else f"{name} changed"
+    impact = incident.impact.rstrip(".")
+    return f"impact is “{impact}”" if name == "impact" and impact else f"{name} changed"
 
 
 def tell(incident, verb, *, text, previous, by, now, via):

@@ -246,7 +246,7 @@ def answers(schedule_ids, *, at):
 def unavailable(user_ids, *, at):
     """`{user id: sentence}` for those of them who are busy, offline or away at `at`."""
     rows = Availability.objects.filter(user_id__in=set(user_ids)).exclude(status=Availability.Status.AVAILABLE)
-    return {one.user_id: _words(one) for one in rows.select_related("user") if one.holds(at)}
+    return {one.user_id: _words(one) for one in rows.select_related("user").order_by() if one.holds(at)}
 
 
 def _words(availability):

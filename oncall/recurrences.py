@@ -93,6 +93,26 @@ def parse(text):
     )
 
 
+UNITS = {HOURLY: "hour", DAILY: "day", WEEKLY: "week", MONTHLY: "month", YEARLY: "year"}
+
+
+def in_words(text):
+    """A rule as people say it: "every 2 weeks on Sunday". One that says more than that stays as it is written."""
+    try:
+        rule = parse(text)
+    except BadRule:
+        return text
+    days_are_said = rule.frequency == WEEKLY or not rule.days
+    if rule.by or rule.count or rule.until or not days_are_said or any(ordinal for _, ordinal in rule.days):
+        return text
+    unit = UNITS[rule.frequency]
+    said = f"every {unit}" if rule.interval == 1 else f"every {rule.interval} {unit}s"
+    days = [calendar.day_name[weekday] for weekday, _ in sorted(rule.days)]
+    if days:
+        said += " on " + " and ".join(filter(None, [", ".join(days[:-1]), days[-1]]))
+    return said
+
+
 def _parts(text):
     if len(text) > LONGEST or not text.isascii():
         raise BadRule("its RRULE is too long or has odd letters")

@@ -27,6 +27,7 @@ from alerts.models import Alert, MaintenanceWindow, Silence
 from alerts.visibility import hide_origins, hush_holds
 from core.errors import DomainError
 from notifications.message import storable
+from oncall import recurrences
 
 A_PAGE = 50
 SOON = dt.timedelta(hours=2)  # how long a silence is offered at first
@@ -321,6 +322,7 @@ def maintenance_list(request):
     windows = []
     for one in rows:
         one.state, one.coming = maintenance.state(one, now), maintenance.coming(one, now)
+        one.repeats = recurrences.in_words(one.rrule)
         if chosen["state"] == "all" or (one.state == maintenance.OVER) == (chosen["state"] == "over"):
             windows.append(one)
     order = {maintenance.OPEN: 0, maintenance.PLANNED: 1, maintenance.DISABLED: 2, maintenance.OVER: 3}
@@ -399,6 +401,7 @@ def _window_form(request, form, found, now):
     held = []
     if found:
         found.state, found.coming = maintenance.state(found, now), maintenance.coming(found, now, count=5)
+        found.repeats = recurrences.in_words(found.rrule)
         held = _held_by(request, maintenance.by_of(found))
     context = _context(request, kind="maintenance", form=form, window=found, preview=preview, times=times, held=held)
     has_errors = form is not None and form.is_bound and form.errors and "preview" not in request.POST

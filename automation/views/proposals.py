@@ -119,7 +119,7 @@ def _show(request, incident, person, may_review, token=""):
         "zone": person.time_zone,
         "back_url": reverse("link", args=[token]) if token else reverse("incident", args=[incident.pk]),
     }
-    is_fragment = "X-Fragment" in request.headers
+    is_fragment = context["is_fragment"] = "X-Fragment" in request.headers  # a page has its own place for messages
     response = render(request, f"automation/{'_proposals' if is_fragment else 'proposals'}.html", context)
     patch_vary_headers(response, ["X-Fragment"])
     return response

@@ -7,9 +7,9 @@ import re
 from django import template
 from django.conf import settings
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import mark_safe
 
+from core import drawn as pieces
 from core import markdown as texts
 from core.packages import FOLDER
 from core.zones import zone_of
@@ -41,11 +41,22 @@ def relative(style, at, now):
     return words(gone) if style == "age" else f"{words(gone)} ago"
 
 
-def _zone(context):
+def _zone_name(context):
     """The reader's time zone: `zone` of the page, else that of who is signed in, else the site's."""
-    user = getattr(context.get("request"), "user", None)
-    name = context.get("zone") or getattr(user, "time_zone", "") or settings.TIME_ZONE
-    return zone_of(name)
+    if name := context.get("zone"):
+        return name
+    return getattr(getattr(context.get("request"), "user", None), "time_zone", "") or settings.TIME_ZONE
+
+
+def _zone(context):
+    return zone_of(_zone_name(context))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _exact(at, zone):
+    """The attributes of an element for a time. Nothing in them comes from people, so nothing needs escaping."""
+    utc = at.astimezone(dt.UTC).isoformat(timespec="seconds")
+    return f'datetime="{utc}" title="{at.astimezone(zone):%a %d %b %Y, %H:%M:%S %Z}"'
 
 
 @register.simple_tag(takes_context=True)
@@ -53,13 +64,36 @@ def since(context, at, style="ago"):
     """A relative time that the page keeps fresh, with the absolute one in its title. `style` is ago, age or in."""
     if at is None:
         return ""
-    return format_html(
-        '<time datetime="{}" title="{}" data-relative="{}">{}</time>',
-        at.astimezone(dt.UTC).isoformat(timespec="seconds"),
-        f"{at.astimezone(_zone(context)):%a %d %b %Y, %H:%M:%S %Z}",
-        style,
-        relative(style, at, context.get("now") or timezone.now()),
-    )
+    if context.get("leaves_gaps"):
+        words = pieces.gap(style, at)
+    else:
+        words = relative(style, at, context.get("now") or timezone.now())
+    return mark_safe(f'<time {_exact(at, _zone(context))} data-relative="{style}">{words}</time>')
+
+
+def _left(at, now):
+    return str(max(0, int((at - now).total_seconds())))
+
+
+@register.simple_tag(takes_context=True)
+def seconds_left(context, at):
+    """Whole seconds until a time; 0 when it is over."""
+    if context.get("leaves_gaps"):
+        return mark_safe(pieces.gap("left", at))
+    return _left(at, context.get("now") or timezone.now())
+
+
+@register.simple_tag(takes_context=True)
+def drawn(context, template, one):
+    """A piece that is drawn once for all that it shows: see core/drawn.py."""
+    now = context.get("now") or timezone.now()
+
+    def fill(kind, at):
+        if at is None:
+            return str(context.get("csrf_token", ""))
+        return _left(at, now) if kind == "left" else relative(kind, at, now)
+
+    return pieces.draw(template, one, zone=_zone_name(context), fill=fill)
 
 
 FORMS = {"time": "%H:%M:%S", "day": "%a %d %b, %H:%M %Z", "second": "%a %d %b, %H:%M:%S %Z"}
@@ -73,13 +107,8 @@ def clock(context, at, form="time"):
     """
     if at is None:
         return ""
-    local = at.astimezone(_zone(context))
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        at.astimezone(dt.UTC).isoformat(timespec="seconds"),
-        f"{local:%a %d %b %Y, %H:%M:%S %Z}",
-        f"{local:{FORMS[form]}}",
-    )
+    zone = _zone(context)
+    return mark_safe(f"<time {_exact(at, zone)}>{at.astimezone(zone):{FORMS[form]}}</time>")
 
 
 @register.simple_tag(takes_context=True)

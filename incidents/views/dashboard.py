@@ -10,7 +10,6 @@ import datetime as dt
 from django.contrib.auth.decorators import login_required
 from django.db.models import Case, Count, Exists, OuterRef, Q, Value, When
 from django.db.models.functions import TruncDate
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
@@ -71,6 +70,54 @@ class Group:
         return self.count - len(self.rows)
 
 
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """All that the row of an incident shows."""
+
+    number: int
+    title: str
+    service: str
+    team: str
+    severity: tuple  # the word for programs, and that for people
+    status: tuple
+    priority: str
+    assignee_id: int | None
+    assignee: str
+    standing: str  # changes with each call
+    triggered_at: dt.datetime
+    snoozed_until: dt.datetime | None
+    next_at: dt.datetime | None
+    level: int
+    called: tuple  # the names of those who are called next
+    is_over: bool
+    fuse: int | None  # how many seconds the wait for the next call has, whole
+    may_respond: bool
+
+
+def _job(one):
+    step = one.next_call
+    return Job(
+        number=one.pk,
+        title=one.title,
+        service=one.service.name,
+        team=one.team.name,
+        severity=(one.severity, one.get_severity_display()),
+        status=(one.status, one.get_status_display()),
+        priority=one.priority,
+        assignee_id=one.assignee_id,
+        assignee=str(one.assignee or ""),
+        standing=f"{one.page_number} {one.escalation_round}.{one.escalation_level}",
+        triggered_at=one.triggered_at,
+        snoozed_until=one.snoozed_until,
+        next_at=one.next_escalation_at,
+        level=one.escalation_level,
+        called=tuple(person.name for person in step.pages) if step else (),
+        is_over=bool(step and step.is_over),
+        fuse=one.fuse and one.fuse[1],
+        may_respond=one.may_respond,
+    )
+
+
 def _board(user, now):
     """All open incidents that the person sees, theirs first, then by priority."""
     is_theirs = _is_theirs(user)
@@ -85,7 +132,7 @@ def _board(user, now):
         waiting += count if status == states.TRIGGERED else 0
     for one in _rows(seen, user, now) if any(by_priority.values()) else ():
         groups[MINE if one.is_mine else one.priority].rows.append(one)
-    alarms = list(visible(Alarm.objects.filter(cleared_at=None), user)[: ALARMS_SHOWN + 1])
+    alarms = _alarms(user)
     return {
         "groups": [one for one in groups.values() if one.count],
         "open_count": sum(by_priority.values()),
@@ -97,6 +144,13 @@ def _board(user, now):
         "alarms": alarms[:ALARMS_SHOWN],
         "has_more_alarms": len(alarms) > ALARMS_SHOWN,
     }
+
+
+def _alarms(user):
+    """What is wrong with the installation itself: one more than is shown. Mostly nothing is, and that is asked first,
+    because to find out whose alarms are hidden takes far longer."""
+    alarms = Alarm.objects.filter(cleared_at=None)
+    return list(visible(alarms, user)[: ALARMS_SHOWN + 1]) if alarms.order_by().exists() else []
 
 
 def _is_theirs(user):
@@ -124,9 +178,8 @@ def _rows(seen, user, now):
     for one in rows:
         one.next_call = calls.get(one.pk)
         one.fuse = _fuse(one, now)
-        one.url = reverse("incident", args=[one.pk])
-        one.acknowledge_url = reverse("incident-act", args=[one.pk, "acknowledge"])
         one.may_respond = may_once_seen(user, "respond", one) or (one.is_mine and answers_calls)
+        one.job = _job(one)
     return rows
 
 
@@ -185,7 +238,6 @@ def _people(level, called, user, hush):
             one.user_id or one.problem,
             {
                 "name": called.reaches[one.user_id].name if one.user_id in called.reaches else "",
-                "until": one.until,
                 "problem": hush(one.problem),
                 "is_reader": one.user_id == user.pk,
             },

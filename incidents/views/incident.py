@@ -22,7 +22,7 @@ from core import markdown
 from core.pages import respond
 from core.zones import zone_of
 from incidents import figures, live, reasons, states, timeline
-from incidents.models import Follower, Incident, Priority, Responder, Severity
+from incidents.models import Follower, Incident, Priority, Responder, Severity, TimelineEntry
 from incidents.priorities import target_seconds
 from incidents.views.calls import number_of, step_of
 from notifications import numbers
@@ -44,6 +44,7 @@ LABELS = {
 SNOOZES = [(15, "15 minutes"), (60, "1 hour"), (240, "4 hours"), (720, "12 hours"), (1440, "1 day"), (10080, "7 days")]
 LAST_ENTRIES = 200
 LAST_PAGES = 100
+FEW_PAGES = 6  # of one person; the rest is counted
 FEW = 8  # services beside; the rest is counted
 FRAGMENTS = ("head", "timeline", "people", "team", "tasks", "update", "around", "why", "merged")
 # The chips over the timeline: which entries each shows. What is beside the timeline says its own.
@@ -116,11 +117,10 @@ def page(request, number, *, asked, status=200):
     step = step_of(found, now=now) if found.is_open else None
     found.next_call = step if found.next_escalation_at else None
     show = asked.get("show", "") if asked.get("show", "") in SHOWS else ""
-    pages = _pages(found, hush)
+    messages = _messages(found)
     history, hidden = _history(found, everything="all" in asked)
-    names = _names(history, pages)
-    for one in pages:
-        one.user = names.get(one.user_id)
+    names = _names(history, messages)
+    pages = _pages(messages, names, hush)
     entries = _entries(history, pages, names, hush) + _beside(found, request.user, history, hidden, now)
     entries.sort(key=lambda one: one.at, reverse=True)  # stable: entries of one time stay as they were written
     responders = []
@@ -155,7 +155,8 @@ def page(request, number, *, asked, status=200):
     if step:
         context["step"] = step
     context["phones"] = _phones(found, pages, request.user) if may_respond else []
-    context |= _why(found, request.user, asked, history, hidden, pages, responders, step, hush)
+    called = [*responders, *(names[one.user_id] for one in pages if one.user_id in names)]
+    context |= _why(found, request.user, asked, history, hidden, pages, called, step, hush)
     return respond(request, "incidents/incident.html", context, fragments=FRAGMENTS, status=status)
 
 
@@ -201,7 +202,8 @@ def drawn(entry, zone):
 
 def _history(found, *, everything):
     """Our entries, the newest first, and how many older ones are not shown."""
-    rows = found.timeline.order_by("-id")
+    rows = TimelineEntry.objects.filter(incident=found.pk).order_by("-id")
+    rows = rows.values_list("pk", "kind", "at", "by_id", "via", "text", "data", named=True)
     if everything:
         return list(rows), 0
     entries = list(rows[: LAST_ENTRIES + 1])
@@ -209,11 +211,11 @@ def _history(found, *, everything):
     return entries[:LAST_ENTRIES], hidden
 
 
-def _names(history, pages):
+def _names(history, messages):
     """`{number: person}` of all who are named in the timeline and the messages, in one query."""
     wanted = {one["user"] for entry in history for one in entry.data.get("told", ())}
-    wanted |= {entry.by_id for entry in history} | {one.user_id for one in pages}
-    return User.objects.only("name", "email").in_bulk(wanted - {None})
+    wanted |= {entry.by_id for entry in history} | {one.user_id for one in messages}
+    return User.objects.only("name", "email").order_by().in_bulk(wanted - {None})
 
 
 def _entries(history, pages, names, hush):
@@ -244,8 +246,7 @@ def _entry(entry, names, sent, hush):
             for one in entry.data.get("told", ())
         ),
         deliveries=tuple(
-            (one.state, one.get_state_display(), str(one.reader or "deleted destination"), one.channel_label, one.said)
-            for one in paged
+            (one.state, one.state_label, one.reader or "deleted destination", one.channel, one.said) for one in paged
         ),
     )
 
@@ -275,44 +276,112 @@ def _days(entries, user):
 # --- who was paged, and why -----------------------------------------------------------------------------------
 
 
-def _pages(found, hush):
-    pages = list(
+@dataclasses.dataclass(frozen=True)
+class Sent:
+    """A message about the incident, as the page shows it."""
+
+    pk: int
+    kind: str
+    user_id: int | None
+    destination_id: int | None
+    reader: str  # a person or a destination; "" when it was deleted
+    level: int
+    channel: str
+    provider: str
+    state: str
+    state_label: str
+    reason: str
+    said: str  # by the provider
+    created_at: dt.datetime
+    planned_at: dt.datetime
+    when: dt.datetime  # the last that happened to it
+    due_at: dt.datetime | None
+    is_lost: bool  # its receipt did not come in time
+
+    @property
+    def what(self):
+        return "Page" if self.kind in CALLS else "News"
+
+
+def _messages(found):
+    """The messages about the incident, the newest first. Their columns only: whole rows take several times as long."""
+    return list(
         Notification.objects.filter(topic=found.topic)
-        .select_related("destination")
-        .defer("message", "provider_data")
-        .order_by("-id")[:LAST_PAGES]
+        .order_by("-id")
+        .values_list(
+            *("pk", "kind", "user_id", "destination_id", "destination__name", "level", "channel", "provider", "state"),
+            *("reason", "created_at", "planned_at", "due_at", "sent_at", "delivered_at", "read_at", "acknowledged_at"),
+            "receipt_missed_at",
+            named=True,
+        )[:LAST_PAGES]
     )
+
+
+def _pages(messages, names, hush):
     answers = dict(
-        Attempt.objects.filter(notification__in=[page.pk for page in pages])
+        Attempt.objects.filter(notification__in=[one.pk for one in messages])
         .exclude(answer="", error="")
         .order_by("number")
         .values_list("notification", "answer")
     )
-    providers = names_of({page.provider for page in pages})
-    for page in pages:
-        page.channel_label = _channel(page.channel)
-        page.provider_name = providers.get(page.provider, "")
-        page.what = "Page" if page.kind in CALLS else "News"
-        page.reason = hush(page.reason)
-        page.said = answers.get(page.pk, "")
-        page.when = page.acknowledged_at or page.read_at or page.delivered_at or page.sent_at or page.planned_at
-    return pages
+    providers = names_of({one.provider for one in messages})
+    return [
+        Sent(
+            pk=one.pk,
+            kind=one.kind,
+            user_id=one.user_id,
+            destination_id=one.destination_id,
+            reader=str(names.get(one.user_id) or one.destination__name or ""),
+            level=one.level,
+            channel=_channel(one.channel),
+            provider=providers.get(one.provider, ""),
+            state=one.state,
+            state_label=STATES.get(one.state, one.state),
+            reason=hush(one.reason),
+            said=answers.get(one.pk, ""),
+            created_at=one.created_at,
+            planned_at=one.planned_at,
+            when=one.acknowledged_at or one.read_at or one.delivered_at or one.sent_at or one.planned_at,
+            due_at=one.due_at,
+            is_lost=bool(one.receipt_missed_at and not one.delivered_at),
+        )
+        for one in messages
+    ]
 
+
+STATES = dict(Notification.State.choices)
 
 # The best that became of somebody's messages is what counts: the first of these.
 BEST = ("acknowledged", "read", "delivered", "sent", "sending", "pending", "failed", "suppressed", "cancelled")
 
 
+@dataclasses.dataclass(frozen=True)
+class Paged:
+    """Somebody, or a place, and their messages; `best` is the one that got farthest."""
+
+    best: Sent
+    shown: tuple
+    count: int
+
+    @property
+    def more(self):
+        return self.count - len(self.shown)
+
+
 def _by_person(pages):
-    """`[(reader, the page that got farthest, all their pages)]`, people before places."""
+    """People before places."""
     groups = {}
     for one in pages:
         groups.setdefault((one.user_id, one.destination_id), []).append(one)
     order = {name: place for place, name in enumerate(BEST)}
     found = [
-        (rows[0].reader, min(rows, key=lambda row: order.get(row.state, len(BEST))), rows) for rows in groups.values()
+        Paged(min(rows, key=lambda row: order.get(row.state, len(BEST))), tuple(rows[:FEW_PAGES]), len(rows))
+        for rows in groups.values()
     ]
-    return sorted(found, key=lambda one: one[1].user_id is None)
+    return sorted(found, key=lambda one: one.best.user_id is None)
+
+
+PHONE = ("channel", "address", "verified_at", "disabled_reason")
 
 
 def _phones(found, pages, user):
@@ -326,7 +395,7 @@ def _phones(found, pages, user):
     if user.pk not in called and found.team_id not in user.access().teams and not may(user, "contacts", found):
         return []
     methods = ContactMethod.objects.filter(user__in=called - {None, user.pk}, user__is_active=True)
-    methods = list(methods.select_related("user"))
+    methods = list(methods.select_related("user").only(*PHONE, *_named("user")).order_by())
     names = {one.user_id: str(one.user) for one in methods}
     return sorted((names[pk], number) for pk, number in numbers.to_call(methods).items())
 
@@ -336,10 +405,9 @@ def _channel(kind):
     return channels.get(kind).label if kind in channels else kind
 
 
-def _why(found, reader, asked, history, hidden, pages, responders, step, hush):
+def _why(found, reader, asked, history, hidden, pages, people, step, hush):
     """Why the reader was paged or was not, or another person whom they ask for."""
-    people = {person.pk: person for person in [*responders, reader]}
-    people |= {one.user_id: one.user for one in pages if one.user_id}
+    people = {person.pk: person for person in [*people, reader]}
     person = people.get(number_of(asked.get("person", "")), reader)
     if hidden:  # the pages may be among the older entries
         history = found.timeline.filter(kind__in=reasons.PAGING).order_by("-id")[:LAST_ENTRIES]
@@ -364,16 +432,30 @@ def _why(found, reader, asked, history, hidden, pages, responders, step, hush):
 
 
 def _people(found, user):
-    team = list(found.responders.select_related("user"))
-    followers = set(Follower.objects.filter(incident=found).values_list("user", flat=True))
+    team = found.responders.select_related("user").order_by("added_at", "pk")
+    team = list(team.only("incident", "role", "added_at", "added_by", "joined_at", "declined_at", *_named("user")))
+    followers = set(Follower.objects.filter(incident=found).order_by().values_list("user", flat=True))
+    tasks = found.tasks.select_related("assignee", "done_by").order_by("created_at", "pk")
     return {
         "team_list": team,
         "me": next((one for one in team if one.user_id == user.pk), None),
-        "tasks": list(found.tasks.select_related("assignee", "done_by")),
+        "tasks": list(tasks.only("incident", "text", "created_at", "done_at", *_named("assignee"), *_named("done_by"))),
         "is_following": user.pk in followers,
         "follower_count": len(followers),
-        "merged": list(visible(found.merged.select_related("service"), user).order_by("merged_at")),
+        "merged": _merged(found, user),
     }
+
+
+def _named(field):
+    """What is loaded of a person who is only named."""
+    return f"{field}__name", f"{field}__email"
+
+
+def _merged(found, user):
+    """Mostly nothing is, and that is asked first: to find out what of it is hidden takes longer."""
+    if not found.merged.order_by().exists():
+        return []
+    return list(visible(found.merged.select_related("service"), user).order_by("merged_at"))
 
 
 # --- what is around it ----------------------------------------------------------------------------------------
@@ -399,5 +481,5 @@ def _around(found, user, *, now):
         "dependants": dependants[:FEW],
         "more_dependants": max(0, len(dependants) - FEW),
         "dependant_count": len(dependants),
-        "links": list(Link.objects.filter(service=found.service_id)),
+        "links": list(Link.objects.filter(service=found.service_id).order_by("kind", "label", "pk")),
     }

@@ -79,7 +79,7 @@ document.addEventListener("fragments:merged", () => {
 // --- what waits ----------------------------------------------------------------------------------------------------
 
 const TEXTS = {
-  waiting: () => "is not sent yet. It will be sent when you are back online.",
+  waiting: () => "is not sent yet, and calls go on until it is. It will be sent when you are back online.",
   "signed-out": () => (person ? "was not sent: you were signed out. It is being sent now." : "was not sent: you are signed out. Sign in to send it."),
   old: (one) => `was pressed ${ago(one.at)} and not sent. Much may have happened since. Send it now?`,
 };

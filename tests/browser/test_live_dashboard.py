@@ -16,6 +16,7 @@ from tests.browser.test_dashboard import (  # noqa: F401
     pytestmark,
     was_not_reloaded,
 )
+from tests.house import wait_until
 
 LIVE = {"timeout": 20_000}
 
@@ -74,10 +75,7 @@ def test_the_wait_for_the_next_call_runs_down_before_ones_eyes(incident, overvie
     page = overview(charlie)
     fuse = row_of(page, incident).locator(".fuse")
     before = fuse.evaluate("element => element.value")
-    page.wait_for_function(
-        "([id, before]) => document.querySelector(`#${id} .fuse`).value < before - 1",
-        arg=[f"incident-{incident.pk}", before],
-    )
+    wait_until(lambda: fuse.evaluate("element => element.value") < before - 1, 60, "the fuse is shorter")
 
 
 # --- what one reads, points at and types ----------------------------------------------------------------------
@@ -201,10 +199,10 @@ def test_the_sound_is_off_until_somebody_wants_it_and_is_remembered(incident, ov
     expect(row_of(page, one)).to_have_count(1, **LIVE)
     assert page.evaluate("document.documentElement.dataset.beeps") is None
     switch.click()  # makes the sound once, so that one knows it
-    page.wait_for_function("document.documentElement.dataset.beeps === '1'")
+    expect(page.locator("html")).to_have_attribute("data-beeps", "1")
     two = opened(service, "Another one")
     expect(row_of(page, two)).to_have_count(1, **LIVE)
-    page.wait_for_function("document.documentElement.dataset.beeps === '2'")
+    expect(page.locator("html")).to_have_attribute("data-beeps", "2")
     page.reload()
     expect(switch).to_be_checked()
 

@@ -58,7 +58,7 @@ def push_to(page, data):
     seen = []
     tools.on("ServiceWorker.workerRegistrationUpdated", lambda event: seen.extend(event["registrations"]))
     tools.send("ServiceWorker.enable")
-    wait_until(lambda: page.wait_for_timeout(50) or seen, 30, "the service worker is registered")
+    wait_until(lambda: page.wait_for_timeout(50) or seen, 60, "the service worker is registered")
     origin = "/".join(page.url.split("/")[:3])
     values = {"origin": origin, "registrationId": seen[0]["registrationId"], "data": data}
     tools.send("ServiceWorker.deliverPushMessage", values)
@@ -112,7 +112,7 @@ def test_a_page_is_shown_and_the_browser_says_so(page, row):
     assert [one["title"] for one in got["actions"]] == ["Acknowledge", "Open"]
     assert got["requireInteraction"]
     is_delivered = Notification.objects.filter(pk=row.pk, state="delivered").exists
-    wait_until(is_delivered, 30, "the browser reports it")
+    wait_until(is_delivered, 60, "the browser reports it")
 
 
 def test_the_button_of_a_notification_acknowledges_and_says_what_came_of_it(page, row, alice):
@@ -150,7 +150,7 @@ def test_the_button_of_a_notification_pressed_without_a_connection_is_sent_when_
     assert row.state != "acknowledged"
     page.context.set_offline(False)
     is_acknowledged = Notification.objects.filter(pk=row.pk, state="acknowledged").exists
-    wait_until(is_acknowledged, 30, "it is sent")
+    wait_until(is_acknowledged, 60, "it is sent")
 
 
 def test_a_push_that_cannot_be_read_still_shows_something(page):

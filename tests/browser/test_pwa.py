@@ -50,7 +50,7 @@ def test_every_icon_and_shortcut_of_the_manifest_is_there(client, open_page, ali
 
 def test_the_worker_comes_with_every_page_and_an_unchanged_one_is_not_sent_again(client, open_page, alice):  # noqa: F811
     page = open_page("/oncall", alice)
-    wait_until(lambda: page.evaluate("navigator.serviceWorker.controller !== null"), 30, "the worker has taken over")
+    wait_until(lambda: page.evaluate("navigator.serviceWorker.controller !== null"), 60, "the worker has taken over")
     first = client.get("/sw.js")
     assert client.get("/sw.js", headers={"If-None-Match": first["ETag"]}).status_code == 304
     build = json.loads(first.content.decode().splitlines()[0].removeprefix("const BUILD = ").removesuffix(";"))
@@ -66,7 +66,7 @@ def test_who_is_not_signed_in_gets_no_worker(open_page):  # noqa: F811
 
 def test_the_kept_files_are_tidied_when_a_new_worker_takes_over(open_page, alice):  # noqa: F811
     page = open_page("/", alice)
-    wait_until(lambda: page.evaluate("navigator.serviceWorker.controller !== null"), 30, "the worker has taken over")
+    wait_until(lambda: page.evaluate("navigator.serviceWorker.controller !== null"), 60, "the worker has taken over")
     old = "/static/js/old.0123456789ab.js"
     page.evaluate("(old) => caches.open('files').then((files) => files.put(old, new Response('')))", old)
     (worker,) = page.context.service_workers

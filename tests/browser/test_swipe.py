@@ -46,7 +46,7 @@ def test_a_swipe_to_the_right_acknowledges(open_page, incident, alice, path):  #
     page = open_page(path, alice, **PHONE)
     swipe(page, row_of(page, incident), 180)
     expect(page.locator(".message-undo")).to_contain_text(f"Acknowledging #{incident.pk}")
-    wait_until(has(incident, status="acknowledged", acknowledged_by=alice), 30, "it is acknowledged")
+    wait_until(has(incident, status="acknowledged", acknowledged_by=alice), 60, "it is acknowledged")
     expect(row_of(page, incident)).to_contain_text("Acknowledged")
     assert page.url.endswith(path)  # no link was opened
 
@@ -55,7 +55,7 @@ def test_a_swipe_to_the_right_acknowledges(open_page, incident, alice, path):  #
 def test_a_swipe_to_the_left_resolves(open_page, incident, alice, path):  # noqa: F811
     page = open_page(path, alice, **PHONE)
     swipe(page, row_of(page, incident), -180)
-    wait_until(has(incident, status="resolved", resolved_by=alice), 30, "it is resolved")
+    wait_until(has(incident, status="resolved", resolved_by=alice), 60, "it is resolved")
 
 
 def test_undone_in_time_nothing_is_sent(open_page, incident, alice):  # noqa: F811
@@ -78,7 +78,7 @@ def test_a_page_that_is_put_away_sends_at_once(open_page, incident, alice):  # n
     swipe(page, row_of(page, incident), 180)
     expect(page.locator(".message-undo")).to_be_visible()
     page.goto("/oncall")
-    wait_until(has(incident, status="acknowledged"), 30, "it is acknowledged")
+    wait_until(has(incident, status="acknowledged"), 60, "it is acknowledged")
 
 
 def test_a_short_swipe_and_scrolling_change_nothing(open_page, incident, service, alice):  # noqa: F811
@@ -88,7 +88,7 @@ def test_a_short_swipe_and_scrolling_change_nothing(open_page, incident, service
     row = row_of(page, incident)
     swipe(page, row, 60)
     swipe(page, row, 40, down=-200)
-    wait_until(lambda: page.evaluate("scrollY > 50"), 30, "the page is scrolled")
+    wait_until(lambda: page.evaluate("scrollY > 50"), 60, "the page is scrolled")
     assert page.locator(".message-undo").count() == 0
     assert page.url.endswith("/")
 

@@ -14,6 +14,8 @@ from notifications import probes
 from notifications.models import Notification
 from tests import factories
 
+PANEL = {"X-Fragment": "panel"}
+
 
 @pytest.fixture
 def newcomer(db):
@@ -109,13 +111,13 @@ def test_a_test_message_counts_when_it_arrived(newcomer):
 
 def test_the_card_says_what_is_next_until_it_is_put_away(client, newcomer):
     client.force_login(newcomer)
-    assert "First steps: 0 of 6" in client.get("/start/card").content.decode()
+    assert "First steps: 0 of 6" in client.get("/start/card", headers=PANEL).content.decode()
     away = client.post("/start/hide", follow=True).content.decode()
     assert "put away" in away
-    assert client.get("/start/card").content.decode().strip() == ""
+    assert client.get("/start/card", headers=PANEL).content.decode().strip() == ""
     assert 'href="/start"' in client.get("/docs/").content.decode()
     client.post("/start/hide", {"show": "1"})
-    assert "First steps" in client.get("/start/card").content.decode()
+    assert "First steps" in client.get("/start/card", headers=PANEL).content.decode()
 
 
 def test_a_phone_gets_the_address_as_a_qr_code_where_it_can_open_it(client, newcomer, settings):

@@ -89,7 +89,7 @@ def test_what_cannot_be_kept_is_a_sentence(bob, fields, said):
 
 
 def test_nobody_keeps_more_than_fifty(bob):
-    for n in range(50):
+    for _ in range(50):
         factories.SavedViewFactory(owner=bob)
     with pytest.raises(DomainError, match="You have 50 views"):
         save(bob)

@@ -180,7 +180,7 @@ def test_impact_and_severity_are_edited_and_the_priority_stays(incident, alice, 
     incident.refresh_from_db()
     assert (incident.impact, incident.severity, incident.priority) == ("Nobody can pay.", "low", "P1")
     text = incident.timeline.get(kind="edited").text
-    assert text == "Edited by Alice: impact is “Nobody can pay.”, severity is low."
+    assert text == "Edited by Alice: impact is “Nobody can pay”, severity is low."
 
 
 def test_an_unknown_severity_is_refused(incident, alice, now):

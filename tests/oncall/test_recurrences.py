@@ -18,6 +18,22 @@ def walk(text, start=dt.datetime(2026, 1, 5, 9, 0), first=FIRST, last=LAST, step
     return list(recurrences.occurrences(recurrences.parse(text), start, first, last, fuel=fuel))
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("FREQ=WEEKLY", "every week"),
+        ("FREQ=DAILY;INTERVAL=2", "every 2 days"),
+        ("FREQ=WEEKLY;BYDAY=SU", "every week on Sunday"),
+        ("FREQ=WEEKLY;INTERVAL=2;BYDAY=WE,MO,FR", "every 2 weeks on Monday, Wednesday and Friday"),
+        ("FREQ=MONTHLY;BYDAY=-1SU", "FREQ=MONTHLY;BYDAY=-1SU"),
+        ("FREQ=WEEKLY;COUNT=3", "FREQ=WEEKLY;COUNT=3"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_simple_rules_are_said_in_words_and_others_as_they_are_written(text, words):
+    assert recurrences.in_words(text) == words
+
+
 @st.composite
 def rules(draw):
     frequency = draw(st.sampled_from(recurrences.FREQUENCIES))
