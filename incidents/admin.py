@@ -9,7 +9,7 @@ from django.utils.html import format_html
 
 from catalog.admin import ServiceAdmin
 from core.admin import Admin, Inline, ReadOnlyAdmin, ReadOnlyInline, choices_field, display
-from incidents.models import Incident, Responder, SavedView, Subscription, Task, TimelineEntry
+from incidents.models import Follower, Incident, Responder, SavedView, Subscription, Task, TimelineEntry
 from notifications.admin.addresses import DestinationAdmin
 
 SEVERITY_COLOURS = {"Critical": "danger", "High": "warning", "Medium": "info", "Low": "success", "Info": "success"}
@@ -42,9 +42,17 @@ class TaskInline(ReadOnlyInline):
         return super().get_queryset(request).select_related("assignee", "created_by", "done_by", "incident")
 
 
+class FollowerInline(ReadOnlyInline):
+    model = Follower
+    fields = ("user", "since")
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).select_related("user", "incident")
+
+
 @admin.register(Incident)
 class IncidentAdmin(ReadOnlyAdmin):
-    inlines = (ResponderInline, TaskInline, TimelineInline)
+    inlines = (ResponderInline, TaskInline, FollowerInline, TimelineInline)
     list_display = ("number", "title", "service", "severity_label", "priority", "status", "assignee", "triggered_at")
     list_display_links = ("number", "title")
     list_filter = ("status", "severity", "priority", "team", "service")

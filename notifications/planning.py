@@ -5,6 +5,7 @@ Batch-shaped, because a storm pages thousands: a constant number of statements w
 
 import dataclasses
 import datetime
+import functools
 import json
 import uuid
 
@@ -69,11 +70,6 @@ def reaches(user_ids):
         shown = shown_address(channel, address)
         method = rules.Method(pk, channel, verified_at is not None, disabled_reason, shown)
         methods.setdefault(user_id, []).append(method)
-    wanted = NotificationRule.objects.filter(user=OuterRef("pk")).order_by("delay_minutes", "pk")
-    wanted = wanted.values(row=JSONObject(method="contact_method_id", urgency="urgency", delay="delay_minutes"))
-    quiet = QuietHours.objects.filter(user=OuterRef("pk")).order_by("pk")
-    quiet = quiet.values(row=JSONObject(days="days", start="start_time", end="end_time"))
-    people = User.objects.filter(pk__in=user_ids).annotate(wanted=ArraySubquery(wanted), quiet=ArraySubquery(quiet))
     return {
         pk: rules.Reach(
             pk,
@@ -91,10 +87,19 @@ def reaches(user_ids):
                 for one in quiet
             ),
         )
-        for pk, name, email, is_active, zone, wanted, quiet in people.order_by().values_list(
-            "pk", "name", "email", "is_active", "time_zone", "wanted", "quiet"
-        )
+        for pk, name, email, is_active, zone, wanted, quiet in _people().filter(pk__in=user_ids)
     }
+
+
+@functools.cache
+def _people():
+    """All people with their rules and quiet hours. Built once: it takes longer than the database needs to answer."""
+    wanted = NotificationRule.objects.filter(user=OuterRef("pk")).order_by("delay_minutes", "pk")
+    wanted = wanted.values(row=JSONObject(method="contact_method_id", urgency="urgency", delay="delay_minutes"))
+    quiet = QuietHours.objects.filter(user=OuterRef("pk")).order_by("pk")
+    quiet = quiet.values(row=JSONObject(days="days", start="start_time", end="end_time"))
+    people = User.objects.annotate(wanted=ArraySubquery(wanted), quiet=ArraySubquery(quiet)).order_by()
+    return people.values_list("pk", "name", "email", "is_active", "time_zone", "wanted", "quiet")
 
 
 def plan_many(pages, *, now, reaches=None):

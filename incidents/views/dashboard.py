@@ -188,7 +188,9 @@ def _fuse(incident, now):
     if not incident.next_escalation_at or incident.snoozed_until:
         return None
     levels = incident.policy.get("levels", ())
-    minutes = next((one["delay_minutes"] for one in levels if one["number"] == incident.escalation_level), 0)
+    # A broken copy of a policy must not hide the incidents.
+    delays = {one.get("number"): one.get("delay_minutes", 0) for one in levels}
+    minutes = delays.get(incident.escalation_level, 0)
     whole = minutes * 60 or (incident.next_escalation_at - incident.triggered_at).total_seconds()
     left = (incident.next_escalation_at - now).total_seconds()
     return incident.next_escalation_at, max(1, int(whole)), max(0, int(left))

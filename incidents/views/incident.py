@@ -9,7 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.html import format_html_join, urlize
+from django.utils.html import escape, urlize
 from django.utils.safestring import mark_safe
 from django.views.decorators.cache import never_cache
 
@@ -162,7 +162,7 @@ def page(request, number, *, asked, status=200):
 
 def _options(people):
     """The people as `<option>`s, made once for all the forms of the page."""
-    return format_html_join("", '<option value="{}">{}</option>', ((person.pk, str(person)) for person in people))
+    return mark_safe("".join([f'<option value="{person.pk}">{escape(person)}</option>' for person in people]))
 
 
 # --- timeline -------------------------------------------------------------------------------------------------
@@ -425,7 +425,14 @@ def _why(found, reader, asked, history, hidden, pages, people, step, hush):
         has_it=person.pk in (found.assignee_id, found.acknowledged_by_id),
     )
     others = sorted(people.values(), key=lambda one: (one.pk != reader.pk, str(one).casefold()))
-    return {"why": answer, "why_person": person, "why_pages": theirs, "why_people": others}
+    options = mark_safe(
+        "".join(
+            f'<option value="{one.pk}"{" selected" if one.pk == person.pk else ""}>'
+            f"{'Me' if one.pk == reader.pk else escape(one)}</option>"
+            for one in others
+        )
+    )
+    return {"why": answer, "why_pages": theirs, "why_people": options}
 
 
 # --- who works on it ------------------------------------------------------------------------------------------
@@ -439,7 +446,9 @@ def _people(found, user):
     return {
         "team_list": team,
         "me": next((one for one in team if one.user_id == user.pk), None),
-        "tasks": list(tasks.only("incident", "text", "created_at", "done_at", *_named("assignee"), *_named("done_by"))),
+        "tasks": list(
+            tasks.only("incident", "text", "created_at", "done_at", *_named("assignee"), *_named("done_by"))
+        ),
         "is_following": user.pk in followers,
         "follower_count": len(followers),
         "merged": _merged(found, user),

@@ -24,7 +24,7 @@ export function take(list) {
 }
 
 export function say(text, level = "error") {
-  const message = document.createElement("li");
+  const message = document.createElement("div");
   message.className = `message message-${level}`;
   message.setAttribute("role", level === "error" ? "alert" : "status");
   message.textContent = text;

@@ -102,11 +102,11 @@ function showQueue() {
   if (!mine.length) list?.remove();
   else {
     if (!list) {
-      list = element("ul", { id: "waiting", class: "waiting", role: "status", "aria-label": "Waiting to be sent" });
+      list = element("div", { id: "waiting", class: "waiting", role: "status" });
       document.getElementById("main").prepend(list);
     }
     const state = JSON.stringify(mine.map(({ id, state }) => [id, state]));
-    if (list.dataset.shown !== state) list.replaceChildren(...mine.map(line)); // else a pressed button would be lost
+    if (list.dataset.shown !== state) list.replaceChildren(element("ul", {}, ...mine.map(line))); // else a pressed button would be lost
     list.dataset.shown = state;
   }
   markRows();

@@ -72,7 +72,7 @@ function stop(event) {
 
 function later(row, verb) {
   const number = numberOf(row);
-  const toast = document.createElement("li");
+  const toast = document.createElement("div");
   toast.className = "message message-undo";
   toast.setAttribute("role", "status");
   const text = document.createElement("span");

@@ -30,7 +30,7 @@ from alerts.models import (
 from automation.models import Hypothesis, RecommendedAction
 from catalog.models import Dependency, Link, Service
 from core.models import Bucket, Counter, IdempotencyKey, Pulse, WorkerBeat
-from incidents.models import Incident, SavedView, Subscription, TimelineEntry
+from incidents.models import Follower, Incident, Responder, SavedView, Subscription, Task, TimelineEntry
 from notifications.models import (
     Alarm,
     Allowance,
@@ -67,7 +67,10 @@ from oncall.models import (
 from tests import factories
 
 # Edited on the page of what they belong to.
-PARTS = {Membership, Layer, Participant, Restriction, Level, Target, Dependency, Link}
+PARTS = {
+    *(Membership, Layer, Participant, Restriction, Level, Target),
+    *(Dependency, Link, Follower, Responder, Task),
+}
 ELSEWHERE = {AuditEntry, Bucket}  # the audit has a page of its own; what is left of a limit is of no use to anybody
 OURS = {"core", "accounts", "notifications", "oncall", "catalog", "incidents", "alerts", "automation"}
 

@@ -27,6 +27,7 @@ VALUES = {
     "secret": "A" * 43,
     "provider_id": "corp",
     "name": "channels",
+    "verdict": "approve",
 }
 UNSAFE = ("post", "put", "patch", "delete")
 # Answers that need no token because nothing is done with what is sent: the address only leads on.

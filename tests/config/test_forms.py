@@ -1,5 +1,7 @@
 """Which addresses take a POST without the token of a form, and what stands in its place."""
 
+import uuid
+
 import pytest
 from django.test import Client
 from django.urls import get_resolver
@@ -13,6 +15,7 @@ PROOFS = {
     "notifications.twilio_receipts.sms_status": "X-Twilio-Signature",
     "notifications.twilio_receipts.voice_status": "X-Twilio-Signature",
     "incidents.replies.links.link": "the signed single-use token in the address",
+    "automation.views.proposals.link_review": "the signed token in the address",
     "incidents.replies.slack.interactive": "X-Slack-Signature",
     "incidents.replies.slack.commands": "X-Slack-Signature",
     "incidents.replies.slack.events": "X-Slack-Signature",
@@ -51,6 +54,7 @@ def test_every_address_without_a_token_has_another_proof():
         ("/twilio/status/sms", {"MessageSid": "SM1"}),
         ("/twilio/status/voice", {"CallSid": "CA1"}),
         ("/l/forged", {}),
+        (f"/l/forged/proposals/action/{uuid.UUID(int=7)}/approve", {}),
         ("/slack/interactive", {"payload": "{}"}),
         ("/slack/commands", {"text": "ack 1"}),
         ("/slack/events", {"type": "event_callback"}),
