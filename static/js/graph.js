@@ -8,6 +8,7 @@ const HEIGHT = 46;
 const FAR = 0.6; // below this the names are drawn larger and stand alone
 const TINY = 0.35; // below this only what is in trouble has a name
 const SMALLEST = 0.08;
+const BUTTONS = 48; // the width of those that lie over the left side
 const LARGEST = 2.5;
 const LABELS = {
   critical: "Critical", high: "High", medium: "Medium", low: "Low", info: "Info",
@@ -224,12 +225,12 @@ class Picture {
   }
 
   smallestReadable() {
-    return 0.62;
+    return 0.5;
   }
 
   overflows() {
     const { width, height } = this.size();
-    return this.bounds.width * this.view.k > width || this.bounds.height * this.view.k > height;
+    return this.bounds.width * this.view.k > width - BUTTONS || this.bounds.height * this.view.k > height;
   }
 
   worst() {
@@ -241,9 +242,10 @@ class Picture {
 
   fit(smallest) {
     const { width, height } = this.size();
-    const wanted = Math.min((width - 32) / this.bounds.width, (height - 32) / this.bounds.height, 1.15);
+    const room = width - BUTTONS;
+    const wanted = Math.min((room - 32) / this.bounds.width, (height - 32) / this.bounds.height, 1.15);
     const k = Math.max(wanted, smallest);
-    this.move((width - this.bounds.width * k) / 2, (height - this.bounds.height * k) / 2, k);
+    this.move(BUTTONS + (room - this.bounds.width * k) / 2, (height - this.bounds.height * k) / 2, k);
   }
 
   // The node in the middle, as far as that leaves no empty side.
