@@ -82,19 +82,8 @@ _statements = {}
 
 
 def _hidden_names(user):
-    """All names that the person may not see.
-
-    Nearly every page asks, and Django takes far longer to write the statement than the database to answer it: it is
-    kept for all that it depends on, and only the answer is fresh.
-    """
-    access = user.access()
-    key = (user.pk, access.role, access.hidden, frozenset(access.own_teams("read")))
-    found = _statements.get(key)
-    if found is None:
-        if len(_statements) >= KEPT:
-            _statements.clear()
-        found = _statements[key] = _statement(user)
-    sql, parameters = found
+    """All names that the person may not see."""
+    sql, parameters = kept_statement("names", user, _names_statement)
     if not sql:
         return set()
     with connection.cursor() as cursor:
@@ -102,17 +91,34 @@ def _hidden_names(user):
         return {name for (name,) in cursor.fetchall() if name}
 
 
-def _statement(user):
+def _names_statement(user):
     hidden = [
         model._base_manager.exclude(pk__in=visible(model._base_manager.all(), user).values("pk"))
         .order_by()
         .values_list("name")
         for model in _said
     ]
-    try:
-        return hidden[0].union(*hidden[1:]).query.sql_with_params()
-    except EmptyResultSet:  # nothing can be hidden
-        return "", ()
+    return hidden[0].union(*hidden[1:])
+
+
+def kept_statement(name, user, build):
+    """`(SQL, parameters)` of the queryset that `build(user)` makes; no SQL: it is empty.
+
+    For what nearly every page asks: Django takes far longer to write such a statement than the database to answer it.
+    It is kept for all that it may depend on, which is who asks and what is hidden from them: never the time.
+    """
+    access = user.access()
+    key = (name, user.pk, access.role, access.hidden, frozenset(access.own_teams("read")))
+    found = _statements.get(key)
+    if found is None:
+        if len(_statements) >= KEPT:
+            _statements.clear()
+        try:
+            found = build(user).query.sql_with_params()
+        except EmptyResultSet:
+            found = "", ()
+        _statements[key] = found
+    return found
 
 
 def owned(model, teams):

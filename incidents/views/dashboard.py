@@ -6,6 +6,7 @@ out only when it is asked for, and the parts that change slowly are asked for se
 
 import dataclasses
 import datetime as dt
+import functools
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Case, Count, Exists, OuterRef, Q, Value, When
@@ -14,7 +15,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
 from accounts.permissions import may_once_seen, may_somewhere, visible
-from accounts.visibility import hushed
+from accounts.visibility import hushed, kept_statement
 from catalog import policies
 from catalog.models import Service
 from core.pages import asked, recent, respond
@@ -147,10 +148,18 @@ def _board(user, now):
 
 
 def _alarms(user):
-    """What is wrong with the installation itself: one more than is shown. Mostly nothing is, and that is asked first,
-    because to find out whose alarms are hidden takes far longer."""
-    alarms = Alarm.objects.filter(cleared_at=None)
-    return list(visible(alarms, user)[: ALARMS_SHOWN + 1]) if alarms.order_by().exists() else []
+    """What is wrong with the installation itself, as far as the person may know: one more than is shown.
+
+    Mostly nothing is. That is asked first, because whose alarms are hidden takes the database milliseconds to plan.
+    """
+    if not Alarm.objects.filter(cleared_at=None).order_by().exists():
+        return []
+    sql, parameters = kept_statement("alarms", user, _seen_alarms)
+    return list(Alarm.objects.raw(sql, parameters)) if sql else []
+
+
+def _seen_alarms(user):
+    return visible(Alarm.objects.filter(cleared_at=None), user)[: ALARMS_SHOWN + 1]
 
 
 def _is_theirs(user):
@@ -215,7 +224,7 @@ def _duty(user, now):
     names = {one.pk: one.name for one in services}
     shown = list(named.values())[:POLICIES_SHOWN]
     called = chain.resolve([policy for policy, _ in shown], at=now)
-    hush = hushed(user)
+    hush = functools.cache(lambda: hushed(user))  # asked for only where there is something to say
     return {
         "duty": [
             {
@@ -240,7 +249,7 @@ def _people(level, called, user, hush):
             one.user_id or one.problem,
             {
                 "name": called.reaches[one.user_id].name if one.user_id in called.reaches else "",
-                "problem": hush(one.problem),
+                "problem": hush()(one.problem) if one.problem else "",
                 "is_reader": one.user_id == user.pk,
             },
         )
