@@ -101,7 +101,8 @@ PAGES = [
     "/settings",
 ]
 SPEAKING = {
-    *("/", "/incidents?status=all", "/services", "/services/graph", "/oncall?team=all", "/alerts", "/held", "/silences", "/heartbeats", "/notifications"),
+    *("/incidents?status=all", "/services", "/services/graph"),
+    *("/", "/oncall?team=all", "/alerts", "/held", "/silences", "/heartbeats", "/notifications"),
     *("/incidents/new", "/incidents/{public}", "/integrations", "/maintenance?state=all", "/silences/new"),
     *("/alerts/{mine}", "/alerts/{tied[0]}", "/alerts/{tied[1]}", "/alerts/{tied[2]}", "/alerts/{tied[3]}"),
     *("/integrations/{public_door}", "/heartbeats/{pinged}", "/alerts?team=zugspitze-team"),
@@ -164,7 +165,9 @@ def names_of(world):
 def test_no_page_says_a_word_of_a_private_team(world, strangers, who):
     client, names = signed_in(strangers[who]), names_of(world)
     # What the stranger typed is said back, also as a filter that can be taken off.
-    searched = re.compile(r'(name="q" value="|[?&;"]q=)[^"&]*|<a class="chosen-chip"[^>]*><span>[^<]*</span>|There is no \w+ “[^”]*”')
+    searched = re.compile(
+        r'(name="q" value="|[?&;"]q=)[^"&]*|<a class="chosen-chip"[^>]*><span>[^<]*</span>|There is no \w+ “[^”]*”'
+    )
     asked = re.compile(r"(\?|&amp;|&)(team|service|integration|alert|silence)=[\w-]*")
     for page in PAGES:
         path = page.format(**names)
