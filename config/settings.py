@@ -96,7 +96,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "django.middleware.gzip.GZipMiddleware",  # against guessing secrets by length: a prefix of random length
+    "core.headers.Compressed",
     "csp.middleware.CSPMiddleware",
     "core.headers.Headers",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -7,6 +7,7 @@ nonce of a request is `request.csp_nonce` (django-csp); our pages need none, bec
 import functools
 
 from django.conf import settings
+from django.middleware.gzip import GZipMiddleware
 from django.utils.deprecation import MiddlewareMixin
 
 # Whoever learns the value of one of these may do what it allows, so the address must not travel on.
@@ -57,6 +58,17 @@ def _plain(strict_transport):
 def plain():
     """The headers of an answer that is no page and does not come from Django, as ASGI wants them."""
     return _plain(hsts())
+
+
+class Compressed(GZipMiddleware):
+    """Compress pages. Programs that ask the API are nearer, and some do not expect it.
+
+    Secrets cannot be guessed by the length: Django puts a prefix of random length in front.
+    """
+
+    def process_response(self, request, response):
+        is_page = response.headers.get("Content-Type", "").startswith("text/html")
+        return super().process_response(request, response) if is_page else response
 
 
 class Headers(MiddlewareMixin):

@@ -97,7 +97,7 @@ def test_an_app_is_set_up_and_asked_for_at_the_next_sign_in(open_page, dora, scr
     expect(page.get_by_text("This code is wrong, old or used already.")).to_be_visible()
     page.get_by_role("textbox", name="Code").fill(code(secret, ahead=1))  # the one before was used to set it up
     page.get_by_role("button", name="Sign in", exact=True).click()
-    expect(page.get_by_role("heading", name="Incidents")).to_be_visible()
+    expect(page.get_by_role("navigation", name="Main")).to_be_visible()
 
 
 def test_a_passkey_signs_in_alone_and_beside_the_password(open_page, dora):  # noqa: F811
@@ -125,11 +125,11 @@ def test_a_passkey_signs_in_alone_and_beside_the_password(open_page, dora):  # n
     expect(page.get_by_text("signs in without the password")).to_be_visible()
     sign_out(page)
     page.get_by_role("button", name="Sign in with a passkey").click()
-    expect(page.get_by_role("heading", name="Incidents")).to_be_visible()
+    expect(page.get_by_role("navigation", name="Main")).to_be_visible()
     sign_out(page)
     sign_in(page)
     page.get_by_role("button", name="Use a passkey").click()
-    expect(page.get_by_role("heading", name="Incidents")).to_be_visible()
+    expect(page.get_by_role("navigation", name="Main")).to_be_visible()
     page.goto("/account/security")
     page.get_by_role("link", name="Remove laptop").click()
     page.get_by_role("button", name="Confirm").or_(page.get_by_role("button", name="Use a passkey")).first.wait_for()
@@ -158,4 +158,4 @@ def test_a_provider_that_is_down_leaves_the_password(open_page, dora):  # noqa: 
     page.get_by_role("link", name="Sign in with Corp").click()
     expect(page.get_by_text("Corp cannot be used now")).to_be_visible()
     sign_in(page)
-    expect(page.get_by_role("heading", name="Incidents")).to_be_visible()
+    expect(page.get_by_role("navigation", name="Main")).to_be_visible()

@@ -168,7 +168,7 @@ def test_of_a_bundle_what_others_have_and_what_is_over_is_said(bundle, alice, bo
     lifecycle.resolve(two.pk, by=bob, now=now)
     text = answers.answer_message(bundle, "acknowledge", via="sms", now=now).text
     assert f"Bob already has #{one.pk} Trouble 0" in text
-    assert f"#{two.pk} Trouble 1: This incident is resolved" in text
+    assert f"#{two.pk} Trouble 1: Bob resolved it just now." in text
     assert f"You have #{three.pk} Trouble 2." in text
 
 
