@@ -114,7 +114,6 @@ OF_TEAMS_OR_SECRET = {
     "services/<slug:slug>",
     "services/<slug:slug>/changes",
     "services/<slug:slug>/dependencies",
-    "services/<slug:slug>/dependencies/<int:pk>",
     "services/<slug:slug>/dependencies/<int:pk>/remove",
     "services/<slug:slug>/incidents",
     "services/<slug:slug>/links",
