@@ -107,8 +107,6 @@ $("finder")?.addEventListener("submit", () => (menu.open = false));
 const SELECT = "x";
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=checkbox]), textarea, select")) return;
-  const step = { j: 1, k: -1 }[event.key];
-  if (step) return move(step);
   const row = document.querySelector("#listed tr.is-cursor");
   if (!row) return;
   if (event.key === SELECT) {
@@ -120,13 +118,11 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-function move(step) {
-  const rows = [...document.querySelectorAll("#listed tr")];
-  if (!rows.length) return;
-  const focused = document.activeElement.closest("#listed tr") ?? document.querySelector("#listed tr.is-cursor");
-  const next = rows[Math.min(rows.length - 1, Math.max(0, rows.indexOf(focused) + step))];
-  for (const row of rows) row.classList.toggle("is-cursor", row === next);
-  next.querySelector(".what a").focus();
-}
+// The keys that walk through rows are those of every page (shortcuts.js); the row that has the focus is remembered.
+document.addEventListener("focusin", (event) => {
+  const here = event.target.closest("#listed tr");
+  if (!here) return;
+  for (const row of document.querySelectorAll("#listed tr")) row.classList.toggle("is-cursor", row === here);
+});
 
 show();

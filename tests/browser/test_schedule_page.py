@@ -171,7 +171,8 @@ def test_everything_works_by_the_keyboard(open_page, schedule, alice, charlie, t
     dialog.get_by_label("From (UTC)").fill(f"{tomorrow:%Y-%m-%d}T08:00")
     dialog.get_by_label("Until (UTC)").fill(f"{tomorrow:%Y-%m-%d}T12:00")
     dialog.get_by_label("Reason").focus()
-    page.keyboard.press("Enter")
+    with page.expect_navigation():  # the page comes anew, and its scripts with it
+        page.keyboard.press("Enter")
     bar(page, "Charlie").focus()
     page.keyboard.press("Enter")
     expect(dialog.get_by_role("heading", name="Charlie")).to_be_visible()
