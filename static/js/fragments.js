@@ -123,6 +123,7 @@ export async function refresh(wanted = names()) {
   let answer;
   try {
     const headers = { "X-Fragment": wanted.join(","), "X-News": "1" };
+    document.dispatchEvent(new CustomEvent("fragments:asked", { detail: { headers } })); // a page may add what it shows
     answer = await fetch(location.href, { headers, cache: "no-store", signal: AbortSignal.timeout(15_000) });
   } catch {
     return false;

@@ -59,11 +59,12 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 document.addEventListener("fragments:merged", show);
 
 // The rows that are shown stay when they match no more, until the filters change or the page is loaded anew.
-document.addEventListener("htmx:configRequest", (event) => {
-  if (event.target.id === "finder") return;
-  if (!event.detail.headers["X-Fragment"]?.includes("rows")) return;
-  event.detail.headers["X-Shown"] = [...document.querySelectorAll("#listed tr")].map((row) => row.dataset.number).join(",");
-});
+function tellShown({ headers }) {
+  if (!headers["X-Fragment"]?.includes("rows")) return;
+  headers["X-Shown"] = [...document.querySelectorAll("#listed tr")].map((row) => row.dataset.number).join(",");
+}
+document.addEventListener("fragments:asked", (event) => tellShown(event.detail));
+document.addEventListener("htmx:configRequest", (event) => event.target.id !== "finder" && tellShown(event.detail));
 
 // --- the filters ----------------------------------------------------------------------------------------------
 
