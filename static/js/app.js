@@ -22,9 +22,9 @@ function close(except) {
   }
 }
 
-// What is open on top of a page, for whoever is signed in.
-if (document.getElementById("palette")) {
-  const palette = await import("./palette.js");
+// What is open on top of a page, for whoever is signed in. Without it (the server went away just now) everything is still reached by its links.
+const palette = document.getElementById("palette") && (await import("./palette.js").catch(() => null));
+if (palette) {
   document.documentElement.dataset.keys = ""; // what opens them is shown from now on
   document.addEventListener("click", (event) => {
     const opens = event.target.closest("[data-opens]")?.dataset.opens;
