@@ -25,20 +25,22 @@ FIRE = {"title": "Disk full", "severity": "critical", "dedup_key": "disk"}
 def wire(monkeypatch):
     """What connects to the database from now on goes by a wire."""
     connection.ensure_connection()
-    info = connection.connection.info
+    host, port = connection.connection.info.host, connection.connection.info.port  # this connection may close later
 
     def connect():
-        if info.host.startswith("/"):
+        if host.startswith("/"):
             line = socket.socket(socket.AF_UNIX)
-            line.connect(f"{info.host}/.s.PGSQL.{info.port}")
+            line.connect(f"{host}/.s.PGSQL.{port}")
             return line
-        return socket.create_connection((info.host, info.port))
+        return socket.create_connection((host, port))
 
     wire = Wire(connect)
     for name, value in (("HOST", "127.0.0.1"), ("PORT", str(wire.port))):
         monkeypatch.setitem(connections.databases["default"], name, value)
     yield wire
     wire.close()
+    monkeypatch.undo()
+    connection.close()  # it may have come by the wire too
 
 
 @pytest.fixture
