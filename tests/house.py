@@ -57,6 +57,9 @@ class House:
         if name == "web":
             self._await_web()
 
+    def runs(self, name):
+        return name in self.running and self.running[name].poll() is None
+
     def start_all(self):
         for name in ("worker", "ticker", "web"):
             self.start(name)

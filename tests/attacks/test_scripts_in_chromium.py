@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from tests.attacks import planted
-from tests.browser.test_content_policy import CHROMIUM, chromium  # noqa: F401
+from tests.browser.conftest import CHROMIUM, chromium  # noqa: F401
 from tests.house import House
 
 pytestmark = [

@@ -4,21 +4,10 @@ import collections
 
 import pytest
 
-from core.packages import FOLDER
 from notifications import links
 from notifications.models import Notification
-from tests.browser.test_content_policy import (  # noqa: F401  (fixtures)
-    boss,
-    chromium,
-    house,
-    is_page,
-    paths_of_pages,
-    pytestmark,
-    simple_pages,
-    visit,
-)
+from tests.browser.test_content_policy import is_page, paths_of_pages, simple_pages
 
-AXE = FOLDER / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # Swagger's page is its maker's, and what monitors read is no page.
 NOT_OURS = {"/api/docs", "/api/schema", "/health/ready"}
@@ -26,11 +15,6 @@ DEVICES = {
     "desk": {"size": {"width": 1440, "height": 900}, "scheme": "light"},
     "phone": {"size": {"width": 390, "height": 844}, "scheme": "dark"},
 }
-
-
-@pytest.fixture(scope="module")
-def axe():
-    return AXE.read_text()
 
 
 def complaints(page, axe):
@@ -56,7 +40,7 @@ def use(page, device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_every_page_can_be_used_by_everybody(visit, boss, axe, device):  # noqa: F811
+def test_every_page_can_be_used_by_everybody(visit, boss, axe, device):
     paths = paths_of_pages(boss)
     known = {path.rstrip("/") for path in paths}
     paths += [path for path in simple_pages() if path.rstrip("/") not in known and is_page(path, boss)]
@@ -77,7 +61,7 @@ def test_every_page_can_be_used_by_everybody(visit, boss, axe, device):  # noqa:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_the_pages_before_signing_in_can_be_used_by_everybody(visit, boss, axe, device):  # noqa: F811
+def test_the_pages_before_signing_in_can_be_used_by_everybody(visit, boss, axe, device):
     paths_of_pages(boss)
     notification = Notification.objects.filter(user__isnull=False, topic__startswith="incident:").earliest("pk")
     stranger = visit()
@@ -91,7 +75,7 @@ def test_the_pages_before_signing_in_can_be_used_by_everybody(visit, boss, axe, 
     assert not found, listed(found)
 
 
-def test_axe_sees_what_is_wrong(visit, boss, axe):  # noqa: F811
+def test_axe_sees_what_is_wrong(visit, boss, axe):
     """Else the tests above would prove nothing."""
     signed_in = visit(boss)
     signed_in("/")

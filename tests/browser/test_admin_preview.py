@@ -1,5 +1,4 @@
 """The live preview of a schedule in a real browser: it follows what one edits, and nothing is saved."""
-# ruff: noqa: F811 - fixtures come from the neighbour and are named as arguments
 
 import re
 
@@ -9,7 +8,7 @@ from accounts.models import User
 from oncall import layers
 from oncall.models import Layer
 from tests import factories
-from tests.browser.test_dashboard import chromium, expect, house, open_page, pytestmark  # noqa: F401
+from tests.browser.stage import expect
 
 
 @pytest.fixture

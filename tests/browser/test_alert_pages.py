@@ -10,21 +10,14 @@ from alerts.models import InboundEvent
 from incidents.models import Incident
 from tests import factories
 from tests.browser.policy import strict
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    house,
-    incident,
-    open_page,
-    pytestmark,
-)
+from tests.browser.stage import expect
 
 PHONE = {"width": 390, "height": 844}
 LONG = "averyveryverylongvaluewithoutanyspaces" * 5
 
 
 @pytest.fixture
-def door(house, service):  # noqa: F811
+def door(house, service):
     """An integration through which one event came and was decided, and another that was given up."""
     now = timezone.now()
     door = factories.IntegrationFactory(service=service, name="Scripts", source="generic", last_event_at=now)
@@ -57,7 +50,7 @@ def paths(door):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_pages_fit_a_phone_and_keep_a_strict_policy(open_page, paths, alice, scheme):  # noqa: F811
+def test_the_pages_fit_a_phone_and_keep_a_strict_policy(open_page, paths, alice, scheme):
     page = open_page("/health", alice, viewport=PHONE, color_scheme=scheme)
     with strict(page):
         for path in paths:
@@ -68,7 +61,7 @@ def test_the_pages_fit_a_phone_and_keep_a_strict_policy(open_page, paths, alice,
             assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], path
 
 
-def test_the_address_and_each_step_are_copied_by_a_button(open_page, door, alice):  # noqa: F811
+def test_the_address_and_each_step_are_copied_by_a_button(open_page, door, alice):
     page = open_page(f"/integrations/{door.uuid}", alice, permissions=["clipboard-read", "clipboard-write"])
     buttons = page.locator("[data-copy]")
     expect(buttons).to_have_count(2)
@@ -82,7 +75,7 @@ def test_the_address_and_each_step_are_copied_by_a_button(open_page, door, alice
     assert copied.startswith("curl -X POST") and "\n  -d '{" in copied and copied.endswith("}'")
 
 
-def test_without_scripts_alerts_are_found_and_what_failed_is_tried_again(open_page, door, bob):  # noqa: F811
+def test_without_scripts_alerts_are_found_and_what_failed_is_tried_again(open_page, door, bob):
     page = open_page("/alerts", bob, java_script_enabled=False)
     page.get_by_label("Search", exact=True).fill("env=prod")
     page.get_by_role("button", name="Search").click()
@@ -97,7 +90,7 @@ def test_without_scripts_alerts_are_found_and_what_failed_is_tried_again(open_pa
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_snoozing_says_until_when_nobody_is_called(open_page, incident, bob, scripts):  # noqa: F811
+def test_snoozing_says_until_when_nobody_is_called(open_page, incident, bob, scripts):
     page = open_page(f"/incidents/{incident.pk}", bob, viewport=PHONE, java_script_enabled=scripts)
     if scripts:  # on a phone it is under More
         page.locator("#verb-more > summary").click()
@@ -111,7 +104,7 @@ def test_snoozing_says_until_when_nobody_is_called(open_page, incident, bob, scr
     assert not scripts or page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
-def test_an_observer_gets_no_controls(open_page, paths):  # noqa: F811
+def test_an_observer_gets_no_controls(open_page, paths):
     observer = factories.UserFactory(role="observer", name="Olga")
     for path in paths:
         page = open_page(path, observer)

@@ -1,17 +1,12 @@
 """Every page of ours keeps to the content security policy that it is sent with, and so does the admin to its own."""
 
-import os
 import re
-import shutil
 
-import pytest
 from django.contrib import admin
-from django.core.management import call_command
 from django.test import Client
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 
-from accounts.models import Role, User
 from alerts.models import Alert, Heartbeat, Integration, MaintenanceWindow, Silence
 from catalog.models import Service
 from incidents import lifecycle
@@ -20,88 +15,6 @@ from notifications import links
 from notifications.models import ContactMethod, Notification
 from oncall.models import Schedule
 from tests import factories
-from tests.house import House
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: see requirements-dev.txt.")
-
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="There is no chromium here: apt-get install chromium."),
-]
-WATCH = """
-    window.broken = [];
-    document.addEventListener("securitypolicyviolation", (event) =>
-        window.broken.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
-"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    # Playwright keeps an event loop in this thread, and Django refuses the database beside one.
-    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
-        )
-        yield browser
-        browser.close()
-    if before is None:
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
-
-
-@pytest.fixture
-def house(transactional_db, tmp_path, settings):
-    tmp_path.chmod(0o755)
-    house = House(tmp_path)
-    settings.SECRET_KEY = house.environment["SECRET_KEY"]
-    settings.PUBLIC_URL, settings.WATCHBILL_HOME = house.base_url, tmp_path
-    call_command("demo", base_url=house.base_url)
-    house.start("web")
-    yield house
-    house.stop()
-
-
-@pytest.fixture
-def boss(house):
-    return User.objects.filter(role=Role.ADMIN).earliest("pk")
-
-
-@pytest.fixture
-def visit(chromium, house):
-    """A function that opens a path as somebody and returns what broke there; a script error counts too."""
-    contexts = []
-
-    def visitor(user=None):
-        context = chromium.new_context(base_url=house.base_url)
-        contexts.append(context)
-        context.add_init_script(WATCH)
-        if user:
-            client = Client()
-            client.force_login(user)
-            key = client.cookies["sessionid"].value
-            context.add_cookies([{"name": "sessionid", "value": key, "url": house.base_url}])
-        page = context.new_page()
-        said = []
-        page.on("console", lambda message: said.append(message.text) if "Security Policy" in message.text else None)
-        page.on("pageerror", lambda error: said.append(f"script error: {error}"))
-
-        def visit(path):
-            said.clear()
-            answer = page.goto(path)
-            assert answer.headers.get("content-security-policy"), f"{path} has no policy"
-            # Without a worker and a ticker the site is not ready, which is a page too.
-            assert answer.status in (200, 503), f"{path} answers {answer.status}"
-            page.wait_for_load_state("load")
-            return [*said, *page.evaluate("window.broken")]
-
-        visit.page = page
-        return visit
-
-    yield visitor
-    for context in contexts:
-        context.close()
 
 
 def paths_of_pages(boss):

@@ -1,11 +1,8 @@
 """What people see in a real browser, with the real web process behind it."""
 
-import os
 import re
-import shutil
 
 import pytest
-from django.test import Client
 from django.utils import timezone
 
 from incidents import lifecycle
@@ -13,89 +10,8 @@ from notifications import links
 from notifications.models import Notification
 from tests import factories
 from tests.browser.policy import strict
-from tests.house import House, wait_until
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: see requirements-dev.txt.")
-expect = sync_api.expect
-expect.set_options(timeout=20_000)  # a busy machine is slow, and that is no failure
-
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = [
-    "--no-sandbox",  # tests run as root in containers
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="There is no chromium here: apt-get install chromium."),
-]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    # Playwright keeps an event loop in this thread, and Django refuses the database beside one.
-    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-    if before is None:
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
-
-
-@pytest.fixture
-def house(transactional_db, tmp_path, settings):
-    tmp_path.chmod(0o755)
-    house = House(tmp_path)
-    settings.SECRET_KEY = house.environment["SECRET_KEY"]  # sessions and links made here are valid there
-    settings.PUBLIC_URL = house.base_url
-    house.start("web")
-    yield house
-    house.stop()
-
-
-@pytest.fixture
-def open_page(chromium, house):
-    """A function that opens a path in a browser of its own, signed in as somebody; a script error fails the test."""
-    contexts, problems = [], []
-
-    def open_page(path, user=None, **options):
-        context = chromium.new_context(base_url=house.base_url, **options)
-        contexts.append(context)
-        if user:
-            client = Client()
-            client.force_login(user)
-            key = client.cookies["sessionid"].value
-            context.add_cookies([{"name": "sessionid", "value": key, "url": house.base_url}])
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: problems.append(request.url) if house.base_url not in request.url else None)
-        page.goto(path)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not problems
-
-
-@pytest.fixture
-def incident(house, service):
-    return lifecycle.trigger(service, title="Checkout is down", severity="critical", now=timezone.now())
-
-
-def mark(page):
-    """Leave a mark that a reload would wipe out."""
-    page.evaluate("window.wasNotReloaded = true")
-
-
-def was_not_reloaded(page):
-    return page.evaluate("window.wasNotReloaded === true")
+from tests.browser.stage import expect, mark, was_not_reloaded
+from tests.house import wait_until
 
 
 def test_acknowledging_in_one_browser_changes_the_other_without_a_reload(open_page, incident, alice, bob):

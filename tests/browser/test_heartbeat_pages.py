@@ -11,19 +11,13 @@ from alerts import heartbeats
 from alerts.models import Heartbeat
 from tests import factories
 from tests.browser.policy import strict
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    house,
-    open_page,
-    pytestmark,
-)
+from tests.browser.stage import expect
 
 PHONE = {"width": 390, "height": 800}
 
 
 @pytest.fixture
-def several(house, service):  # noqa: F811
+def several(house, service):
     now = timezone.now()
     factories.HeartbeatFactory(name="nightly-backup-of-the-database-db-02-to-the-other-site", service=service)
     factories.HeartbeatFactory(name="cron", service=service, is_enabled=False)
@@ -45,7 +39,7 @@ def fits(page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_pages_fit_a_phone_and_keep_a_strict_policy(open_page, several, alice, scheme):  # noqa: F811
+def test_the_pages_fit_a_phone_and_keep_a_strict_policy(open_page, several, alice, scheme):
     page = open_page("/health", alice, viewport=PHONE, color_scheme=scheme)
     with strict(page):
         for path in ("", "/new", f"/{several.uuid}", f"/{several.uuid}/edit", f"/{several.uuid}/delete"):
@@ -55,7 +49,7 @@ def test_the_pages_fit_a_phone_and_keep_a_strict_policy(open_page, several, alic
 
 
 @pytest.mark.parametrize("javascript", [True, False])
-def test_a_heartbeat_is_made_and_its_address_pings_it(open_page, house, service, alice, javascript):  # noqa: F811
+def test_a_heartbeat_is_made_and_its_address_pings_it(open_page, house, service, alice, javascript):
     page = open_page("/heartbeats", alice, java_script_enabled=javascript)
     page.get_by_role("link", name="Make the first heartbeat").click()
     page.get_by_label("Name").fill("nightly")

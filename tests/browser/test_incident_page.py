@@ -6,16 +6,7 @@ import pytest
 from django.utils import timezone
 
 from incidents import checklist, lifecycle
-from tests.browser.test_dashboard import (  # noqa: F401  (fixtures)
-    chromium,
-    expect,
-    house,
-    incident,
-    mark,
-    open_page,
-    pytestmark,
-    was_not_reloaded,
-)
+from tests.browser.stage import expect, mark, was_not_reloaded
 
 PHONE = {"width": 390, "height": 844}
 
@@ -30,7 +21,7 @@ def chip(page):
     return page.locator("#status-chip")
 
 
-def test_a_page_is_acknowledged_seen_by_another_and_resolved(open_page, incident, alice, bob):  # noqa: F811
+def test_a_page_is_acknowledged_seen_by_another_and_resolved(open_page, incident, alice, bob):
     hers = live(open_page(f"/incidents/{incident.pk}", alice))
     his = live(open_page(f"/incidents/{incident.pk}", bob))
     hers.get_by_role("button", name="Acknowledge").click()
@@ -48,7 +39,7 @@ def test_a_page_is_acknowledged_seen_by_another_and_resolved(open_page, incident
     assert was_not_reloaded(hers) and was_not_reloaded(his)
 
 
-def test_what_is_pressed_shows_before_the_server_answers(open_page, incident, bob):  # noqa: F811
+def test_what_is_pressed_shows_before_the_server_answers(open_page, incident, bob):
     page = live(open_page(f"/incidents/{incident.pk}", bob))
     waiting = []
     page.route("**/do/acknowledge", lambda route: waiting.append(route))
@@ -62,7 +53,7 @@ def test_what_is_pressed_shows_before_the_server_answers(open_page, incident, bo
     expect(page.get_by_role("button", name="Start investigating")).to_be_visible()
 
 
-def test_a_press_that_does_not_arrive_is_taken_back_and_said(open_page, incident, bob):  # noqa: F811
+def test_a_press_that_does_not_arrive_is_taken_back_and_said(open_page, incident, bob):
     page = live(open_page(f"/incidents/{incident.pk}", bob))
     page.route("**/do/acknowledge", lambda route: route.abort())
     page.get_by_role("button", name="Acknowledge").click()
@@ -71,7 +62,7 @@ def test_a_press_that_does_not_arrive_is_taken_back_and_said(open_page, incident
     expect(page.get_by_role("button", name="Acknowledge")).to_be_enabled()
 
 
-def test_a_press_that_comes_too_late_says_what_happened_meanwhile(open_page, incident, alice, bob):  # noqa: F811
+def test_a_press_that_comes_too_late_says_what_happened_meanwhile(open_page, incident, alice, bob):
     page = open_page(f"/incidents/{incident.pk}", bob)
     page.route("**/do/acknowledge", lambda route: resolve_first(route, incident.pk, alice))
     page.get_by_role("button", name="Acknowledge").click()
@@ -85,7 +76,7 @@ def resolve_first(route, number, by):
     route.continue_()
 
 
-def test_the_keys_press_the_buttons(open_page, incident, bob):  # noqa: F811
+def test_the_keys_press_the_buttons(open_page, incident, bob):
     page = live(open_page(f"/incidents/{incident.pk}", bob))
     for key, field in (("s", "#snooze-minutes"), ("r", "#resolve-note"), ("n", "#note-text")):
         page.keyboard.press(key)
@@ -97,7 +88,7 @@ def test_the_keys_press_the_buttons(open_page, incident, bob):  # noqa: F811
     expect(page.get_by_role("button", name="Start investigating")).to_be_visible()
 
 
-def test_the_whole_way_by_keyboard_alone(open_page, incident, bob):  # noqa: F811
+def test_the_whole_way_by_keyboard_alone(open_page, incident, bob):
     page = live(open_page(f"/incidents/{incident.pk}", bob))
     page.get_by_role("button", name="Acknowledge").focus()
     page.keyboard.press("Enter")
@@ -116,7 +107,7 @@ def test_the_whole_way_by_keyboard_alone(open_page, incident, bob):  # noqa: F81
     expect(chip(page)).to_have_text("Resolved")
 
 
-def test_a_note_has_a_toolbar_and_a_preview(open_page, incident, bob):  # noqa: F811
+def test_a_note_has_a_toolbar_and_a_preview(open_page, incident, bob):
     page = live(open_page(f"/incidents/{incident.pk}", bob))
     note = page.locator("#note-text")
     note.fill("broken")
@@ -131,7 +122,7 @@ def test_a_note_has_a_toolbar_and_a_preview(open_page, incident, bob):  # noqa: 
     expect(page.locator("#note-preview")).to_be_hidden()
 
 
-def test_what_is_typed_anywhere_survives_the_news(open_page, incident, alice, bob):  # noqa: F811
+def test_what_is_typed_anywhere_survives_the_news(open_page, incident, alice, bob):
     page = live(open_page(f"/incidents/{incident.pk}", bob))
     page.locator("#note-text").fill("half a note")
     page.locator("#update-text").fill("half an update")
@@ -147,7 +138,7 @@ def test_what_is_typed_anywhere_survives_the_news(open_page, incident, alice, bo
     expect(page.locator("#verb-snooze")).to_have_attribute("open", "")
 
 
-def test_tasks_are_added_by_enter_and_ticked(open_page, incident, alice, bob):  # noqa: F811
+def test_tasks_are_added_by_enter_and_ticked(open_page, incident, alice, bob):
     hers = live(open_page(f"/incidents/{incident.pk}", alice))
     his = live(open_page(f"/incidents/{incident.pk}", bob))
     his.locator("#task-new").fill("Call the bank")
@@ -159,7 +150,7 @@ def test_tasks_are_added_by_enter_and_ticked(open_page, incident, alice, bob):  
     assert checklist.Task.objects.get().done_by == alice
 
 
-def test_merging_by_search_and_taking_out_again(open_page, incident, service, bob):  # noqa: F811
+def test_merging_by_search_and_taking_out_again(open_page, incident, service, bob):
     other = lifecycle.trigger(service, title="Payments time out", severity="high", now=timezone.now())
     page = live(open_page(f"/incidents/{incident.pk}", bob))
     page.locator("#verb-more > summary").click()
@@ -173,7 +164,7 @@ def test_merging_by_search_and_taking_out_again(open_page, incident, service, bo
     assert was_not_reloaded(page)
 
 
-def test_on_a_phone_the_head_and_the_button_are_on_the_first_screen(open_page, incident, bob):  # noqa: F811
+def test_on_a_phone_the_head_and_the_button_are_on_the_first_screen(open_page, incident, bob):
     page = open_page(f"/incidents/{incident.pk}", bob, viewport=PHONE)
     head, button = page.locator(".head").bounding_box(), page.get_by_role("button", name="Acknowledge").bounding_box()
     bar = page.locator(".bottom-bar").bounding_box()
@@ -187,7 +178,7 @@ def test_on_a_phone_the_head_and_the_button_are_on_the_first_screen(open_page, i
 
 
 @pytest.mark.parametrize("show", ["Notes", "Pages"])
-def test_the_timeline_shows_one_kind_and_goes_on_doing_so(open_page, incident, bob, show):  # noqa: F811
+def test_the_timeline_shows_one_kind_and_goes_on_doing_so(open_page, incident, bob, show):
     page = live(open_page(f"/incidents/{incident.pk}", bob))
     page.get_by_role("link", name=show, exact=True).click()
     expect(page.locator(".show[aria-current]")).to_have_text(show)

@@ -8,19 +8,13 @@ from django.utils import timezone
 from notifications.models import NotificationRule
 from oncall.models import Availability
 from tests import factories
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    house,
-    open_page,
-    pytestmark,
-)
+from tests.browser.stage import expect
 
 PATH = "/settings"
 
 
 @pytest.fixture
-def dora(house, team):  # noqa: F811
+def dora(house, team):
     """Dora is on call from yesterday on; she has a mail address and a browser, and one rule."""
     dora = factories.UserFactory(name="Dora", email="dora@example.com", time_zone="Europe/Berlin")
     factories.MembershipFactory(team=team, user=dora)
@@ -34,7 +28,7 @@ def dora(house, team):  # noqa: F811
     return dora
 
 
-def test_what_is_next_arrives_by_itself_and_availability_is_one_press(open_page, dora):  # noqa: F811
+def test_what_is_next_arrives_by_itself_and_availability_is_one_press(open_page, dora):
     page = open_page(PATH, dora)
     card = page.get_by_role("region", name="On call", exact=True)
     expect(card).to_contain_text("Shop on call")
@@ -51,7 +45,7 @@ def test_what_is_next_arrives_by_itself_and_availability_is_one_press(open_page,
     expect(card.get_by_role("link", name="Revoke")).to_be_visible()
 
 
-def test_the_picture_follows_the_rules(open_page, dora):  # noqa: F811
+def test_the_picture_follows_the_rules(open_page, dora):
     page = open_page(PATH, dora)
     high = page.locator("#rules-high")
     expect(high.locator(".picture-steps > li")).to_have_count(2)  # at once, and what comes then
@@ -66,7 +60,7 @@ def test_the_picture_follows_the_rules(open_page, dora):  # noqa: F811
     assert NotificationRule.objects.filter(user=dora, delay_minutes=5).exists()
 
 
-def test_the_zone_of_this_device_is_offered_and_the_list_knows_every_zone(open_page, dora):  # noqa: F811
+def test_the_zone_of_this_device_is_offered_and_the_list_knows_every_zone(open_page, dora):
     page = open_page(PATH, dora, timezone_id="Asia/Tokyo")
     zone = page.get_by_label("Time zone")
     assert page.locator("#zones option[value='America/New_York']").count() == 1
@@ -79,7 +73,7 @@ def test_the_zone_of_this_device_is_offered_and_the_list_knows_every_zone(open_p
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_with_all_its_parts(open_page, dora, scheme):  # noqa: F811
+def test_it_fits_a_phone_with_all_its_parts(open_page, dora, scheme):
     page = open_page(PATH, dora, viewport={"width": 390, "height": 844}, color_scheme=scheme)
     expect(page.get_by_role("link", name="Remove push to Firefox on Android")).to_be_visible()
     expect(page.get_by_role("region", name="On call", exact=True)).to_contain_text("All my shifts")

@@ -10,15 +10,8 @@ from django.utils import timezone
 from core.models import IdempotencyKey
 from incidents import lifecycle
 from incidents.models import Incident
-from tests.browser.test_accessibility import axe, complaints  # noqa: F401 - a fixture
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    house,
-    incident,
-    open_page,
-    pytestmark,
-)
+from tests.browser.stage import expect
+from tests.browser.test_accessibility import complaints
 from tests.house import wait_until
 
 CONTROLLED = "navigator.serviceWorker.ready.then(() => true)"
@@ -49,7 +42,7 @@ OF_INCIDENT = re.compile(r"^/incidents/\d+$")
 
 
 @pytest.fixture
-def open_kept(open_page):  # noqa: F811
+def open_kept(open_page):
     """A function that opens a page whose service worker is in place and keeps a copy of it."""
 
     def open_kept(path, user, **options):
@@ -82,7 +75,7 @@ def mend(page):
     page.context.set_offline(False)
 
 
-def acknowledge(page, incident):  # noqa: F811
+def acknowledge(page, incident):
     page.locator(f"form[action='/incidents/{incident.pk}/do/acknowledge'] button").first.click()
 
 
@@ -90,15 +83,15 @@ def queue(page):
     return page.evaluate(QUEUE)
 
 
-def entries(incident, kind):  # noqa: F811
+def entries(incident, kind):
     return incident.timeline.filter(kind=kind).count()
 
 
-def is_acknowledged(incident):  # noqa: F811
+def is_acknowledged(incident):
     return lambda: Incident.objects.filter(pk=incident.pk, status="acknowledged").exists()
 
 
-def test_a_page_that_was_seen_can_be_read_offline_and_says_how_old_it_is(open_kept, incident, alice):  # noqa: F811
+def test_a_page_that_was_seen_can_be_read_offline_and_says_how_old_it_is(open_kept, incident, alice):
     page = open_kept(f"/incidents/{incident.pk}", alice)
     cut(page)
     page.reload()
@@ -116,7 +109,7 @@ def test_a_page_that_was_seen_can_be_read_offline_and_says_how_old_it_is(open_ke
     expect(page.locator("#copy-bar")).to_have_count(0)
 
 
-def test_an_acknowledgement_waits_for_the_connection_and_is_sent_once(open_kept, incident, alice):  # noqa: F811
+def test_an_acknowledgement_waits_for_the_connection_and_is_sent_once(open_kept, incident, alice):
     page = open_kept("/", alice)
     cut(page)
     acknowledge(page, incident)
@@ -138,7 +131,7 @@ def test_an_acknowledgement_waits_for_the_connection_and_is_sent_once(open_kept,
 
 def test_what_waits_outlives_the_page_and_is_sent_when_the_product_is_opened_again(
     open_kept,
-    incident,  # noqa: F811
+    incident,
     alice,
 ):
     page = open_kept(f"/incidents/{incident.pk}", alice)
@@ -156,7 +149,7 @@ def test_what_waits_outlives_the_page_and_is_sent_when_the_product_is_opened_aga
     assert entries(incident, "acknowledged") == 1
 
 
-def test_resolving_waits_too_and_keeps_its_note(open_kept, incident, alice):  # noqa: F811
+def test_resolving_waits_too_and_keeps_its_note(open_kept, incident, alice):
     page = open_kept(f"/incidents/{incident.pk}", alice)
     cut(page)
     page.locator("#verb-resolve > summary").click()
@@ -168,7 +161,7 @@ def test_resolving_waits_too_and_keeps_its_note(open_kept, incident, alice):  # 
     wait_until(resolved.exists, 60, "it is resolved")
 
 
-def test_who_had_it_meanwhile_is_said(open_kept, incident, service, alice, bob):  # noqa: F811
+def test_who_had_it_meanwhile_is_said(open_kept, incident, service, alice, bob):
     other = lifecycle.trigger(service, title="Search is slow", severity="high", now=timezone.now())
     page = open_kept("/", alice)
     cut(page)
@@ -184,7 +177,7 @@ def test_who_had_it_meanwhile_is_said(open_kept, incident, service, alice, bob):
     assert entries(incident, "acknowledged") == 1
 
 
-def test_an_ended_session_keeps_it_and_asks_to_sign_in(open_kept, incident, alice):  # noqa: F811
+def test_an_ended_session_keeps_it_and_asks_to_sign_in(open_kept, incident, alice):
     page = open_kept("/", alice)
     cut(page)
     acknowledge(page, incident)
@@ -202,7 +195,7 @@ def test_an_ended_session_keeps_it_and_asks_to_sign_in(open_kept, incident, alic
     wait_until(is_acknowledged(incident), 60, "the acknowledgement arrives")
 
 
-def test_what_was_pressed_long_ago_is_asked_about_first(open_kept, incident, alice):  # noqa: F811
+def test_what_was_pressed_long_ago_is_asked_about_first(open_kept, incident, alice):
     page = open_kept("/", alice)
     cut(page)
     acknowledge(page, incident)
@@ -217,7 +210,7 @@ def test_what_was_pressed_long_ago_is_asked_about_first(open_kept, incident, ali
     wait_until(incident.timeline.filter(kind="note", by=alice, text__startswith=late).exists, 60, "it says so")
 
 
-def test_nobody_sends_in_the_name_of_another(open_kept, open_page, incident, alice, bob):  # noqa: F811
+def test_nobody_sends_in_the_name_of_another(open_kept, open_page, incident, alice, bob):
     page = open_kept("/", alice)
     cut(page)
     acknowledge(page, incident)
@@ -236,7 +229,7 @@ def test_nobody_sends_in_the_name_of_another(open_kept, open_page, incident, ali
     assert not is_acknowledged(incident)()
 
 
-def test_signing_out_wipes_what_was_kept(open_kept, incident, alice):  # noqa: F811
+def test_signing_out_wipes_what_was_kept(open_kept, incident, alice):
     page = open_kept(f"/incidents/{incident.pk}", alice)
     page.set_viewport_size({"width": 1440, "height": 900})
     page.locator(".side-bar form[action='/logout'] button").click()
@@ -248,7 +241,7 @@ def test_signing_out_wipes_what_was_kept(open_kept, incident, alice):  # noqa: F
     expect(page.locator("main")).not_to_contain_text("Checkout is down")
 
 
-def test_only_pages_of_incidents_and_duty_are_kept_and_only_the_last_fifty(open_kept, incident, alice):  # noqa: F811
+def test_only_pages_of_incidents_and_duty_are_kept_and_only_the_last_fifty(open_kept, incident, alice):
     page = open_kept("/", alice)
     for path in ("/settings", "/notifications", "/incidents/new", f"/incidents/{incident.pk}?all", "/login"):
         page.goto(path)
@@ -270,9 +263,9 @@ def test_only_pages_of_incidents_and_duty_are_kept_and_only_the_last_fifty(open_
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_what_is_shown_without_a_connection_can_be_used_by_everybody(
     open_kept,
-    incident,  # noqa: F811
+    incident,
     alice,
-    axe,  # noqa: F811
+    axe,
     scheme,
 ):
     phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme, "reduced_motion": "reduce"}
@@ -287,7 +280,7 @@ def test_what_is_shown_without_a_connection_can_be_used_by_everybody(
         assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_a_server_that_is_down_looks_like_no_connection(open_kept, house, incident, alice):  # noqa: F811
+def test_a_server_that_is_down_looks_like_no_connection(open_kept, house, incident, alice):
     page = open_kept(f"/incidents/{incident.pk}", alice)
     house.kill("web")
     acknowledge(page, incident)

@@ -1,18 +1,8 @@
 """The command palette, single keys, and how the pages look: in a real browser, by the keyboard alone."""
-# ruff: noqa: F811 - fixtures come from the neighbour and are named as arguments
 
 import re
 
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    house,
-    incident,
-    mark,
-    open_page,
-    pytestmark,
-    was_not_reloaded,
-)
+from tests.browser.stage import expect, mark, was_not_reloaded
 
 
 def press(page, *keys):

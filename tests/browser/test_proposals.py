@@ -10,20 +10,11 @@ from automation.models import Hypothesis, RecommendedAction
 from incidents import lifecycle
 from notifications import links
 from notifications.models import Notification
-from tests.browser.test_dashboard import (  # noqa: F401
-    chromium,
-    expect,
-    house,
-    incident,
-    mark,
-    open_page,
-    pytestmark,
-    was_not_reloaded,
-)
+from tests.browser.stage import expect, mark, was_not_reloaded
 
 
 @pytest.fixture
-def hypothesis(incident):  # noqa: F811
+def hypothesis(incident):
     given = {"source": "Root cause agent", "by": None, "now": timezone.now()}
     evidence = [{"text": "df says 100 %.", "url": "https://grafana.example/d/1"}]
     return proposals.propose(
@@ -32,13 +23,13 @@ def hypothesis(incident):  # noqa: F811
 
 
 @pytest.fixture
-def action(incident):  # noqa: F811
+def action(incident):
     given = {"source": "Root cause agent", "by": None, "now": timezone.now()}
     return proposals.propose(RecommendedAction, incident.pk, text="Delete the old logs.", risk="low", **given)
 
 
 @pytest.fixture
-def token(incident, alice):  # noqa: F811
+def token(incident, alice):
     """Of the mail that paged Alice."""
     page = Notification.objects.filter(topic=incident.topic, user=alice).earliest("id")
     return links.token(page.uuid, "escalate")
@@ -63,7 +54,7 @@ def review_both(page, hypothesis, action):
     assert (hypothesis.verdict, hypothesis.feedback, action.verdict) == ("approved", "I see it too.", "rejected")
 
 
-def test_a_responder_reviews_on_the_page_of_the_incident(open_page, incident, hypothesis, action, bob):  # noqa: F811
+def test_a_responder_reviews_on_the_page_of_the_incident(open_page, incident, hypothesis, action, bob):
     page = open_page(f"/incidents/{incident.pk}", bob)
     review_both(page, hypothesis, action)
     expect(page).to_have_url(re.compile(rf"/incidents/{incident.pk}$"))
@@ -72,7 +63,7 @@ def test_a_responder_reviews_on_the_page_of_the_incident(open_page, incident, hy
     expect(page.locator(f"#proposal-{hypothesis.uuid} .chip")).to_have_text("Approved")
 
 
-def test_whoever_was_paged_reviews_behind_the_link_of_the_message(open_page, token, hypothesis, action, alice):  # noqa: F811
+def test_whoever_was_paged_reviews_behind_the_link_of_the_message(open_page, token, hypothesis, action, alice):
     page = open_page(f"/l/{token}")
     expect(page.get_by_role("heading", name="What the machine proposes")).to_be_visible()
     review_both(page, hypothesis, action)
@@ -81,13 +72,13 @@ def test_whoever_was_paged_reviews_behind_the_link_of_the_message(open_page, tok
     expect(page.get_by_role("button", name="Call the next level now")).to_be_visible()
 
 
-def test_behind_the_link_a_machine_that_says_nothing_takes_no_place(open_page, token):  # noqa: F811
+def test_behind_the_link_a_machine_that_says_nothing_takes_no_place(open_page, token):
     page = open_page(f"/l/{token}")
     expect(page.locator("#proposals")).to_contain_text("No machine proposes anything.")
     expect(page.get_by_role("heading", name="What the machine proposes")).to_be_hidden()
 
 
-def test_without_script_the_link_leads_to_the_proposals(open_page, token, hypothesis, action, alice):  # noqa: F811
+def test_without_script_the_link_leads_to_the_proposals(open_page, token, hypothesis, action, alice):
     page = open_page(f"/l/{token}", java_script_enabled=False)
     page.get_by_role("link", name="Show what the machine proposes").click()
     page.locator(f"#proposal-{action.uuid}").get_by_role("button", name="Approve").click()
@@ -97,7 +88,7 @@ def test_without_script_the_link_leads_to_the_proposals(open_page, token, hypoth
     expect(page.get_by_role("button", name="Call the next level now")).to_be_visible()
 
 
-def test_the_link_still_acknowledges_by_itself_and_shows_the_proposals(open_page, incident, hypothesis, alice):  # noqa: F811
+def test_the_link_still_acknowledges_by_itself_and_shows_the_proposals(open_page, incident, hypothesis, alice):
     her_page = Notification.objects.filter(topic=incident.topic, user=alice).earliest("id")
     link = f"/l/{links.token(her_page.uuid, 'acknowledge')}"
     page = open_page(link)

@@ -13,20 +13,14 @@ from notifications.message import Message
 from notifications.models import ContactMethod, Notification
 from notifications.sending import Job, outgoing
 from tests import factories
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    house,
-    open_page,
-    pytestmark,
-)
+from tests.browser.stage import expect
 from tests.fakes.pushservice import FakePushService
 from tests.fakes.server import running
 from tests.house import wait_until
 
 
 @pytest.fixture
-def page(open_page, alice):  # noqa: F811
+def page(open_page, alice):
     """Alice's settings page in a browser that may show notifications, with the service worker in place."""
     page = open_page("/settings", alice, permissions=["notifications"])
     expect(page.locator("[data-push]")).to_have_attribute("data-state", "off")
@@ -179,7 +173,7 @@ IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605
         ("delete window.PushManager", {"user_agent": IPHONE}, "Add to Home Screen"),
     ],
 )
-def test_where_push_cannot_be_had_the_page_says_why(open_page, alice, script, options, says):  # noqa: F811
+def test_where_push_cannot_be_had_the_page_says_why(open_page, alice, script, options, says):
     page = open_page("/login", alice, **options)
     page.add_init_script(script)
     page.goto("/settings")

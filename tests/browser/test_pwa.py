@@ -2,20 +2,12 @@
 
 import json
 
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    house,
-    incident,
-    open_page,
-    pytestmark,
-)
 from tests.house import wait_until
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
-def test_chromium_finds_nothing_that_keeps_it_from_being_installed(open_page, alice):  # noqa: F811
+def test_chromium_finds_nothing_that_keeps_it_from_being_installed(open_page, alice):
     page = open_page("/", alice, **PHONE)
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     tools = page.context.new_cdp_session(page)
@@ -27,7 +19,7 @@ def test_chromium_finds_nothing_that_keeps_it_from_being_installed(open_page, al
     assert problems <= {"in-incognito"}
 
 
-def test_every_icon_and_shortcut_of_the_manifest_is_there(client, open_page, alice):  # noqa: F811
+def test_every_icon_and_shortcut_of_the_manifest_is_there(client, open_page, alice):
     manifest = client.get("/manifest.webmanifest").json()
     page = open_page("/", alice)
     for icon in [*manifest["icons"], *(one for shortcut in manifest["shortcuts"] for one in shortcut["icons"])]:
@@ -48,7 +40,7 @@ def test_every_icon_and_shortcut_of_the_manifest_is_there(client, open_page, ali
     assert page.request.get(touch).status == 200
 
 
-def test_the_worker_comes_with_every_page_and_an_unchanged_one_is_not_sent_again(client, open_page, alice):  # noqa: F811
+def test_the_worker_comes_with_every_page_and_an_unchanged_one_is_not_sent_again(client, open_page, alice):
     page = open_page("/oncall", alice)
     wait_until(lambda: page.evaluate("navigator.serviceWorker.controller !== null"), 60, "the worker has taken over")
     first = client.get("/sw.js")
@@ -58,13 +50,13 @@ def test_the_worker_comes_with_every_page_and_an_unchanged_one_is_not_sent_again
         assert page.request.get(path).status == 200
 
 
-def test_who_is_not_signed_in_gets_no_worker(open_page):  # noqa: F811
+def test_who_is_not_signed_in_gets_no_worker(open_page):
     page = open_page("/login")
     page.wait_for_load_state("networkidle")
     assert page.evaluate("navigator.serviceWorker.getRegistrations().then((all) => all.length)") == 0
 
 
-def test_the_kept_files_are_tidied_when_a_new_worker_takes_over(open_page, alice):  # noqa: F811
+def test_the_kept_files_are_tidied_when_a_new_worker_takes_over(open_page, alice):
     page = open_page("/", alice)
     wait_until(lambda: page.evaluate("navigator.serviceWorker.controller !== null"), 60, "the worker has taken over")
     old = "/static/js/old.0123456789ab.js"

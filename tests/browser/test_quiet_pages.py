@@ -9,13 +9,7 @@ from alerts import maintenance, silences
 from alerts.models import Silence
 from tests import factories
 from tests.browser.policy import strict
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    house,
-    open_page,
-    pytestmark,
-)
+from tests.browser.stage import expect
 
 HOUR = dt.timedelta(hours=1)
 LABELS = {
@@ -26,7 +20,7 @@ LABELS = {
 
 
 @pytest.fixture
-def alert(house, service):  # noqa: F811
+def alert(house, service):
     return factories.AlertFactory(title="Disk full", service=service, labels=LABELS, last_at=timezone.now())
 
 
@@ -51,7 +45,7 @@ def paths(alert, alice, service):
     ]
 
 
-def test_a_silence_is_made_from_an_alert_and_the_preview_follows_what_is_typed(open_page, alert, bob):  # noqa: F811
+def test_a_silence_is_made_from_an_alert_and_the_preview_follows_what_is_typed(open_page, alert, bob):
     page = open_page(f"/alerts/{alert.pk}", bob)
     page.get_by_role("link", name="Silence alerts like this").click()
     preview = page.locator("#preview")
@@ -68,7 +62,7 @@ def test_a_silence_is_made_from_an_alert_and_the_preview_follows_what_is_typed(o
     assert Silence.objects.get().owner == bob
 
 
-def test_without_scripts_the_buttons_preview_and_save(open_page, alert, bob):  # noqa: F811
+def test_without_scripts_the_buttons_preview_and_save(open_page, alert, bob):
     page = open_page(f"/silences/new?alert={alert.pk}", bob, java_script_enabled=False)
     page.get_by_role("button", name="Preview").click()
     expect(page.locator("#preview").get_by_role("link", name="Disk full")).to_be_visible()
@@ -80,14 +74,14 @@ def test_without_scripts_the_buttons_preview_and_save(open_page, alert, bob):  #
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_pages_fit_a_phone(open_page, paths, bob, scheme):  # noqa: F811
+def test_the_pages_fit_a_phone(open_page, paths, bob, scheme):
     for path in paths:
         page = open_page(path, bob, viewport={"width": 390, "height": 844}, color_scheme=scheme)
         assert page.evaluate("document.documentElement.scrollWidth") == 390, path
         page.context.close()
 
 
-def test_a_strict_content_security_policy_breaks_nothing(open_page, paths, bob):  # noqa: F811
+def test_a_strict_content_security_policy_breaks_nothing(open_page, paths, bob):
     page = open_page("/silences", bob)
     with strict(page):
         for path in paths:

@@ -1,5 +1,4 @@
 """The schedule page in a real browser: an override is drawn with the pointer, and the final shifts change."""
-# ruff: noqa: F811 - fixtures come from the neighbour and are named as arguments
 
 import datetime as dt
 import re
@@ -11,15 +10,7 @@ from oncall import lookup
 from oncall.models import Override
 from tests import factories
 from tests.browser.policy import strict
-from tests.browser.test_dashboard import (  # noqa: F401
-    chromium,
-    expect,
-    house,
-    mark,
-    open_page,
-    pytestmark,
-    was_not_reloaded,
-)
+from tests.browser.stage import expect, mark, was_not_reloaded
 
 HOUR = dt.timedelta(hours=1)
 LAPTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}

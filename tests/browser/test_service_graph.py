@@ -7,19 +7,11 @@ from catalog.models import Dependency, Service
 from incidents import lifecycle
 from tests import factories
 from tests.browser.policy import strict
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    house,
-    mark,
-    open_page,
-    pytestmark,
-    was_not_reloaded,
-)
+from tests.browser.stage import expect, mark, was_not_reloaded
 
 
 @pytest.fixture
-def many(house, service):  # noqa: F811 - a fixture
+def many(house, service):
     """200 services and 400 dependencies in layers, as a company has them."""
     team, policy = service.team, service.policy
     names = ["Orders", "Billing", "Search", "Catalog", "Pricing", "Stock", "Ledger", "Profile", "Media", "Events"]
@@ -46,7 +38,7 @@ def many(house, service):  # noqa: F811 - a fixture
 
 
 @pytest.fixture
-def chain(house, team, service):  # noqa: F811 - a fixture
+def chain(house, team, service):
     web, data = (factories.ServiceFactory(name=name, slug=name.lower(), team=team) for name in ("Web", "Data"))
     factories.DependencyFactory(service=web, needs=service)
     factories.DependencyFactory(service=service, needs=data)
@@ -57,7 +49,7 @@ def node(page, name):
     return page.locator(f'.node[data-slug="{name}"]')
 
 
-def test_two_hundred_services_are_drawn_and_one_is_found(open_page, many, alice):  # noqa: F811
+def test_two_hundred_services_are_drawn_and_one_is_found(open_page, many, alice):
     lifecycle.trigger(many[-1], title="Disk is full", severity="critical", now=timezone.now())
     page = open_page("/services/graph", alice, viewport={"width": 1440, "height": 900})
     expect(page.locator(".node")).to_have_count(200)
@@ -76,7 +68,7 @@ def test_two_hundred_services_are_drawn_and_one_is_found(open_page, many, alice)
     assert "state=affected" in page.url
 
 
-def test_a_change_of_state_recolours_the_graph_without_moving_it(open_page, chain, service, alice):  # noqa: F811
+def test_a_change_of_state_recolours_the_graph_without_moving_it(open_page, chain, service, alice):
     page = open_page("/services/graph", alice)
     expect(node(page, "data")).to_have_attribute("data-mark", "fine")
     expect(page.locator("#connection")).to_have_text("Live")
@@ -92,7 +84,7 @@ def test_a_change_of_state_recolours_the_graph_without_moving_it(open_page, chai
     assert was_not_reloaded(page)
 
 
-def test_the_keyboard_goes_along_the_dependencies(open_page, chain, service, alice):  # noqa: F811
+def test_the_keyboard_goes_along_the_dependencies(open_page, chain, service, alice):
     page = open_page("/services/graph", alice)
     expect(page.locator(".node")).to_have_count(3)
     page.locator(".node[tabindex='0']").focus()
@@ -112,7 +104,7 @@ def test_the_keyboard_goes_along_the_dependencies(open_page, chain, service, ali
     expect(node(page, "data")).to_be_focused()
 
 
-def test_a_circle_is_refused_with_its_names_and_a_dependency_appears(open_page, chain, service, alice):  # noqa: F811
+def test_a_circle_is_refused_with_its_names_and_a_dependency_appears(open_page, chain, service, alice):
     page = open_page("/services/data", alice)
     mark(page)
     page.get_by_text("Add a dependency").click()
@@ -132,7 +124,7 @@ def test_a_circle_is_refused_with_its_names_and_a_dependency_appears(open_page, 
     assert was_not_reloaded(page)
 
 
-def test_a_link_is_added_in_place(open_page, chain, alice):  # noqa: F811
+def test_a_link_is_added_in_place(open_page, chain, alice):
     page = open_page("/services/checkout", alice)
     mark(page)
     page.get_by_text("Add a link").click()
@@ -144,7 +136,7 @@ def test_a_link_is_added_in_place(open_page, chain, alice):  # noqa: F811
     assert was_not_reloaded(page)
 
 
-def test_the_pages_hold_to_the_strict_policy(open_page, chain, alice):  # noqa: F811
+def test_the_pages_hold_to_the_strict_policy(open_page, chain, alice):
     page = open_page("/services", alice)
     with strict(page):
         for path in ("/services", "/services/checkout", "/services/graph"):

@@ -10,19 +10,13 @@ from notifications import outbox
 from notifications.models import ContactMethod, Notification
 from tests import factories
 from tests.browser.policy import strict
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    house,
-    open_page,
-    pytestmark,
-)
+from tests.browser.stage import expect
 
 PATH = "/settings"
 
 
 @pytest.fixture
-def dora(house):  # noqa: F811
+def dora(house):
     """Dora has two addresses of which one is verified, rules and quiet hours."""
     dora = factories.UserFactory(name="Dora", email="dora@example.com", time_zone="Europe/Berlin")
     work = factories.ContactMethodFactory(user=dora, label="work")
@@ -34,7 +28,7 @@ def dora(house):  # noqa: F811
     return dora
 
 
-def test_an_address_is_added_and_verified_with_the_code_that_arrives(open_page, house):  # noqa: F811
+def test_an_address_is_added_and_verified_with_the_code_that_arrives(open_page, house):
     page = open_page(PATH, factories.UserFactory(name="Eve", email="eve@example.com"))
     expect(page.get_by_role("alert")).to_contain_text("Nobody can reach you")
     page.get_by_role("link", name="Add a contact method").click()
@@ -54,7 +48,7 @@ def test_an_address_is_added_and_verified_with_the_code_that_arrives(open_page, 
     assert ContactMethod.objects.get().is_usable
 
 
-def test_a_test_is_followed_until_it_has_ended_without_a_reload(open_page, house, dora):  # noqa: F811
+def test_a_test_is_followed_until_it_has_ended_without_a_reload(open_page, house, dora):
     page = open_page(PATH, dora)
     page.get_by_role("button", name="Send me a test to Email dora@example.com").click()
     place = page.locator("[data-test]")
@@ -67,7 +61,7 @@ def test_a_test_is_followed_until_it_has_ended_without_a_reload(open_page, house
     assert Notification.objects.get().state == "sent"
 
 
-def test_without_scripts_everything_works_by_forms_and_links(open_page, dora):  # noqa: F811
+def test_without_scripts_everything_works_by_forms_and_links(open_page, dora):
     page = open_page(PATH, dora, java_script_enabled=False)
     page.get_by_role("button", name="Send me a test to Email dora@example.com").click()
     page.get_by_role("link", name="Look again").click()
@@ -86,7 +80,7 @@ def test_without_scripts_everything_works_by_forms_and_links(open_page, dora):  
     expect(page.get_by_role("alert")).to_contain_text("Nobody can reach you")
 
 
-def test_the_keyboard_reaches_what_was_refused(open_page, dora):  # noqa: F811
+def test_the_keyboard_reaches_what_was_refused(open_page, dora):
     page = open_page(PATH, dora)
     page.get_by_label("Name", exact=True).fill(" ")
     page.keyboard.press("Enter")
@@ -98,7 +92,7 @@ PATHS = (PATH, "/settings/contacts/new", "/settings/contacts/new/email")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_pages_fit_a_phone(open_page, dora, scheme):  # noqa: F811
+def test_the_pages_fit_a_phone(open_page, dora, scheme):
     method = dora.contact_methods.first()
     dora.is_staff = True  # so that the bar has all its links
     dora.save()
@@ -112,7 +106,7 @@ def test_the_pages_fit_a_phone(open_page, dora, scheme):  # noqa: F811
         page.context.close()
 
 
-def test_a_strict_content_security_policy_breaks_nothing(open_page, house, dora):  # noqa: F811
+def test_a_strict_content_security_policy_breaks_nothing(open_page, house, dora):
     page = open_page(PATH, dora)
     with strict(page):
         for path in PATHS:

@@ -8,13 +8,7 @@ from django.utils import timezone
 from oncall import lookup, swaps
 from tests import factories
 from tests.browser.policy import strict
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    house,
-    open_page,
-    pytestmark,
-)
+from tests.browser.stage import expect
 
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 PATHS = ("/oncall", "/shifts", "/coverage")
@@ -26,7 +20,7 @@ def midnight():
 
 
 @pytest.fixture
-def schedule(house, team, alice, bob, midnight):  # noqa: F811
+def schedule(house, team, alice, bob, midnight):
     """Alice and Bob by turns, a day each in UTC; today Bob, tomorrow Alice. Checkout calls them."""
     found = factories.ScheduleFactory(name="Shop on call", slug="shop-on-call", team=team, people=[alice, bob])
     found.layers.update(unit="day", start_date=midnight.date() - DAY, handoff_time=dt.time(0, 0))
@@ -42,7 +36,7 @@ def wish(schedule, alice, midnight):
     return swaps.ask(schedule.pk, requester=alice, note="Dentist", now=timezone.now(), **span)
 
 
-def test_taking_a_part_of_a_shift_that_somebody_asks_cover_for(open_page, wish, schedule, bob, midnight):  # noqa: F811
+def test_taking_a_part_of_a_shift_that_somebody_asks_cover_for(open_page, wish, schedule, bob, midnight):
     page = open_page("/shifts", bob)
     row = page.locator(f"#request-{wish.uuid}")
     expect(row).to_contain_text("Dentist")
@@ -59,7 +53,7 @@ def test_taking_a_part_of_a_shift_that_somebody_asks_cover_for(open_page, wish, 
     assert [one.user_id for one in lookup.who(schedule, at=midnight + DAY + HOUR)] == [bob.pk]
 
 
-def test_asking_for_cover_of_a_shift_of_mine(open_page, schedule, alice, bob):  # noqa: F811
+def test_asking_for_cover_of_a_shift_of_mine(open_page, schedule, alice, bob):
     page = open_page("/shifts", alice)
     page.get_by_role("link", name="Ask for cover").first.click()
     page.get_by_text("Ask for cover or a swap").click()
@@ -70,7 +64,7 @@ def test_asking_for_cover_of_a_shift_of_mine(open_page, schedule, alice, bob):  
     expect(open_page("/shifts", bob).get_by_text("Dentist")).to_be_visible()
 
 
-def test_a_feed_is_made_copied_and_revoked_after_a_question(open_page, schedule, bob):  # noqa: F811
+def test_a_feed_is_made_copied_and_revoked_after_a_question(open_page, schedule, bob):
     page = open_page("/shifts", bob, permissions=["clipboard-read", "clipboard-write"])
     page.get_by_text("Make a feed").click()
     page.get_by_label("Name").fill("phone")
@@ -87,7 +81,7 @@ def test_a_feed_is_made_copied_and_revoked_after_a_question(open_page, schedule,
     assert page.request.get(address).status == 404
 
 
-def test_without_scripts_i_say_that_i_am_away_and_back(open_page, schedule, bob, midnight):  # noqa: F811
+def test_without_scripts_i_say_that_i_am_away_and_back(open_page, schedule, bob, midnight):
     page = open_page("/oncall", bob, java_script_enabled=False)
     page.get_by_text("I am busy, offline or away").click()
     page.get_by_label("I am", exact=True).select_option("away")
@@ -102,7 +96,7 @@ def test_without_scripts_i_say_that_i_am_away_and_back(open_page, schedule, bob,
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_pages_fit_a_phone(open_page, wish, alice, bob, scheme):  # noqa: F811
+def test_the_pages_fit_a_phone(open_page, wish, alice, bob, scheme):
     alice.is_staff = True  # so that the bar has all its links
     alice.save()
     swaps.offer(wish.pk, user=bob, now=timezone.now())
@@ -117,7 +111,7 @@ def test_the_pages_fit_a_phone(open_page, wish, alice, bob, scheme):  # noqa: F8
             page.context.close()
 
 
-def test_a_strict_content_security_policy_breaks_nothing(open_page, house, wish, bob):  # noqa: F811
+def test_a_strict_content_security_policy_breaks_nothing(open_page, house, wish, bob):
     page = open_page("/oncall", bob)
     with strict(page):
         for path in PATHS:

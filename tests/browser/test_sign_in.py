@@ -9,12 +9,7 @@ from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 
 from accounts.models import User
 from tests import factories
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    open_page,
-    pytestmark,
-)
+from tests.browser.stage import expect
 from tests.fakes.oidc_provider import Provider
 from tests.house import House
 
@@ -73,7 +68,7 @@ def code(secret, ahead=0):
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_an_app_is_set_up_and_asked_for_at_the_next_sign_in(open_page, dora, scripts):  # noqa: F811
+def test_an_app_is_set_up_and_asked_for_at_the_next_sign_in(open_page, dora, scripts):
     page = open_page("/login?next=/account/security", java_script_enabled=scripts)
     sign_in(page, "a guess")
     expect(page.get_by_role("alert")).to_contain_text("do not belong together")
@@ -100,7 +95,7 @@ def test_an_app_is_set_up_and_asked_for_at_the_next_sign_in(open_page, dora, scr
     expect(page.get_by_role("navigation", name="Main")).to_be_visible()
 
 
-def test_a_passkey_signs_in_alone_and_beside_the_password(open_page, dora):  # noqa: F811
+def test_a_passkey_signs_in_alone_and_beside_the_password(open_page, dora):
     page = open_page("/login?next=/account/security")
     device = page.context.new_cdp_session(page)
     device.send("WebAuthn.enable")
@@ -141,7 +136,7 @@ def test_a_passkey_signs_in_alone_and_beside_the_password(open_page, dora):  # n
     assert not Authenticator.objects.exists()
 
 
-def test_the_button_of_the_provider_leads_there_and_back(chromium, house, provider, dora):  # noqa: F811
+def test_the_button_of_the_provider_leads_there_and_back(chromium, house, provider, dora):
     provider.start()
     context = chromium.new_context(base_url=house.base_url)
     page = context.new_page()
@@ -153,7 +148,7 @@ def test_the_button_of_the_provider_leads_there_and_back(chromium, house, provid
     assert User.objects.get().last_login
 
 
-def test_a_provider_that_is_down_leaves_the_password(open_page, dora):  # noqa: F811
+def test_a_provider_that_is_down_leaves_the_password(open_page, dora):
     page = open_page("/login")
     page.get_by_role("link", name="Sign in with Corp").click()
     expect(page.get_by_text("Corp cannot be used now")).to_be_visible()

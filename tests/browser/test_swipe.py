@@ -6,14 +6,7 @@ from django.utils import timezone
 from incidents import lifecycle
 from incidents.models import Incident
 from tests import factories
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    house,
-    incident,
-    open_page,
-    pytestmark,
-)
+from tests.browser.stage import expect
 from tests.house import wait_until
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -33,16 +26,16 @@ def swipe(page, row, right, down=0):
     tools.detach()
 
 
-def has(incident, **values):  # noqa: F811
+def has(incident, **values):
     return Incident.objects.filter(pk=incident.pk, **values).exists
 
 
-def row_of(page, incident):  # noqa: F811
+def row_of(page, incident):
     return page.locator(f"#incident-{incident.pk}")
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_swipe_to_the_right_acknowledges(open_page, incident, alice, path):  # noqa: F811
+def test_a_swipe_to_the_right_acknowledges(open_page, incident, alice, path):
     page = open_page(path, alice, **PHONE)
     swipe(page, row_of(page, incident), 180)
     expect(page.locator(".message-undo")).to_contain_text(f"Acknowledging #{incident.pk}")
@@ -52,13 +45,13 @@ def test_a_swipe_to_the_right_acknowledges(open_page, incident, alice, path):  #
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_swipe_to_the_left_resolves(open_page, incident, alice, path):  # noqa: F811
+def test_a_swipe_to_the_left_resolves(open_page, incident, alice, path):
     page = open_page(path, alice, **PHONE)
     swipe(page, row_of(page, incident), -180)
     wait_until(has(incident, status="resolved", resolved_by=alice), 60, "it is resolved")
 
 
-def test_undone_in_time_nothing_is_sent(open_page, incident, alice):  # noqa: F811
+def test_undone_in_time_nothing_is_sent(open_page, incident, alice):
     page = open_page("/", alice, **PHONE)
     sent = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
@@ -72,7 +65,7 @@ def test_undone_in_time_nothing_is_sent(open_page, incident, alice):  # noqa: F8
     assert has(incident, status="triggered")()
 
 
-def test_a_page_that_is_put_away_sends_at_once(open_page, incident, alice):  # noqa: F811
+def test_a_page_that_is_put_away_sends_at_once(open_page, incident, alice):
     page = open_page("/", alice, **PHONE)
     page.clock.install()  # its own moment never comes
     swipe(page, row_of(page, incident), 180)
@@ -81,7 +74,7 @@ def test_a_page_that_is_put_away_sends_at_once(open_page, incident, alice):  # n
     wait_until(has(incident, status="acknowledged"), 60, "it is acknowledged")
 
 
-def test_a_short_swipe_and_scrolling_change_nothing(open_page, incident, service, alice):  # noqa: F811
+def test_a_short_swipe_and_scrolling_change_nothing(open_page, incident, service, alice):
     for number in range(12):
         lifecycle.trigger(service, title=f"Search {number} is slow", severity="high", now=timezone.now())
     page = open_page("/", alice, **PHONE)
@@ -93,7 +86,7 @@ def test_a_short_swipe_and_scrolling_change_nothing(open_page, incident, service
     assert page.url.endswith("/")
 
 
-def test_what_is_acknowledged_cannot_be_acknowledged_by_a_swipe(open_page, incident, alice):  # noqa: F811
+def test_what_is_acknowledged_cannot_be_acknowledged_by_a_swipe(open_page, incident, alice):
     lifecycle.acknowledge(incident.pk, by=alice, now=timezone.now())
     page = open_page("/", alice, **PHONE)
     swipe(page, row_of(page, incident), 180)
@@ -101,14 +94,14 @@ def test_what_is_acknowledged_cannot_be_acknowledged_by_a_swipe(open_page, incid
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_who_may_not_act_has_nothing_to_swipe(open_page, incident, path):  # noqa: F811
+def test_who_may_not_act_has_nothing_to_swipe(open_page, incident, path):
     page = open_page(path, factories.UserFactory(role="observer"), **PHONE)
     expect(row_of(page, incident)).to_be_visible()
     swipe(page, row_of(page, incident), 180)
     assert page.locator("[data-swipe], .message-undo").count() == 0
 
 
-def test_a_wide_screen_and_a_mouse_do_not_swipe(open_page, incident, alice):  # noqa: F811
+def test_a_wide_screen_and_a_mouse_do_not_swipe(open_page, incident, alice):
     page = open_page("/", alice, viewport={"width": 1440, "height": 900})
     box = row_of(page, incident).bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + 10)

@@ -4,18 +4,12 @@ from django.utils import timezone
 
 from accounts import keys
 from tests import factories
-from tests.browser.test_dashboard import (  # noqa: F401 - fixtures
-    chromium,
-    expect,
-    house,
-    open_page,
-    pytestmark,
-)
+from tests.browser.stage import expect
 
 PATH = "/settings/tokens"
 
 
-def test_a_token_is_made_shown_once_and_revoked(open_page, house):  # noqa: F811
+def test_a_token_is_made_shown_once_and_revoked(open_page, house):
     page = open_page(PATH, factories.UserFactory(name="Eve", email="eve@example.com"))
     expect(page.get_by_text("No token yet")).to_be_visible()
     page.get_by_label("Name").fill("laptop")
@@ -32,7 +26,7 @@ def test_a_token_is_made_shown_once_and_revoked(open_page, house):  # noqa: F811
     assert keys.find_key(text, now=timezone.now()) is None
 
 
-def test_the_page_fits_a_phone_and_its_policy(open_page, house):  # noqa: F811
+def test_the_page_fits_a_phone_and_its_policy(open_page, house):
     eve = factories.UserFactory(name="Eve", email="eve@example.com")
     soon = timezone.now() + keys.DAY
     keys.issue_key(eve, name="A name that is long " * 4, scopes=["*:read"], is_personal=True, expires_at=soon)
