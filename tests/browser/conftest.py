@@ -27,7 +27,8 @@ ARGUMENTS = [
 ]
 BUSY = """
     SELECT count(*) FROM pg_stat_activity
-     WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle' AND backend_type = 'client backend'
+     WHERE datname = current_database() AND pid <> pg_backend_pid()
+       AND state <> 'idle' AND backend_type = 'client backend'
 """
 
 
