@@ -1,6 +1,7 @@
 """The cast and the stage: Alice (owner), Bob (same team), Charlie (stranger), their team and their service."""
 
 import logging
+from pathlib import Path
 
 import pytest
 from django.core.cache import cache
@@ -9,6 +10,8 @@ from accounts.models import Role
 from core import limits
 from tests import factories
 
+ROOT = Path(__file__).parent
+
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also compare 100,000 random schedules with a brute force")
@@ -16,6 +19,15 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "logs_errors: an error in the log is expected here; elsewhere it fails a test")
+
+
+# Files that take long without having many tests: begun last, one of them would keep one of two processes busy alone.
+SLOW = ("crash", "access", "browser", "attacks", "journeys", "senders")
+
+
+def pytest_collection_modifyitems(items):
+    folder = {item: item.path.relative_to(ROOT).parts[0] for item in items}
+    items.sort(key=lambda item: SLOW.index(folder[item]) if folder[item] in SLOW else len(SLOW))
 
 
 class _Errors(logging.Handler):

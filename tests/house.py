@@ -60,6 +60,13 @@ class House:
     def runs(self, name):
         return name in self.running and self.running[name].poll() is None
 
+    def pause(self, name):
+        """Let it stand still where it is, as a machine that sleeps."""
+        self.running[name].send_signal(signal.SIGSTOP)
+
+    def resume(self, name):
+        self.running[name].send_signal(signal.SIGCONT)
+
     def start_all(self):
         for name in ("worker", "ticker", "web"):
             self.start(name)
@@ -74,6 +81,7 @@ class House:
     def stop(self):
         for child in self.running.values():
             child.send_signal(signal.SIGTERM)
+            child.send_signal(signal.SIGCONT)
         deadline = time.monotonic() + 8
         for child in self.running.values():
             with contextlib.suppress(subprocess.TimeoutExpired):

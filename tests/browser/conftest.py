@@ -70,17 +70,30 @@ def house(transactional_db, web_house, settings):
     """A house in which the web process runs; a test may kill it."""
     settings.SECRET_KEY = web_house.environment["SECRET_KEY"]  # sessions and links made here are valid there
     settings.PUBLIC_URL = web_house.base_url
-    if not web_house.runs("web"):
+    if web_house.runs("web"):
+        web_house.resume("web")
+    else:
         web_house.start("web")
     yield web_house
     # The tables are emptied next, and a request that is still answered would stand in the way.
-    wait_until(_is_idle, 60, "the web process has answered everything")
+    wait_until(lambda: not web_house.runs("web") or _stands_still(web_house), 60, "the web process is done")
 
 
-def _is_idle():
+def _stands_still(house):
+    """Stop the web process between two requests; False if it was in one."""
+    if _is_busy():
+        return False
+    house.pause("web")
+    if _is_busy():
+        house.resume("web")
+        return False
+    return True
+
+
+def _is_busy():
     with connection.cursor() as cursor:
         cursor.execute(BUSY)
-        return cursor.fetchone()[0] == 0
+        return cursor.fetchone()[0] > 0
 
 
 @pytest.fixture
