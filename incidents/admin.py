@@ -36,6 +36,7 @@ class ResponderInline(ReadOnlyInline):
 
 class TaskInline(ReadOnlyInline):
     model = Task
+    fk_name = "incident"
     fields = ("text", "assignee", "created_by", "done_by", "done_at")
 
     def get_queryset(self, request):

@@ -440,7 +440,7 @@ class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadView
     @extend_schema(request=MergeShape)
     @action(detail=True, methods=["post"])
     def merge(self, request, number):
-        """Let its work go on in another one, with its alerts. It is resolved, and calls nobody any more."""
+        """Let its work go on in another one, with its alerts and open tasks. It is resolved, and calls nobody."""
         into = read_body(MergeShape, request)["into"]
         target = visible(Incident.objects.filter(pk=into), request.user).first()
         if target is None:
@@ -452,7 +452,7 @@ class IncidentViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadView
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def unmerge(self, request, number):
-        """Take it out again: its alerts go back, and it stands where it stood."""
+        """Take it out again: its alerts and tasks go back, and it stands where it stood."""
         return _answer(merging.unmerge(number, **_caller(request)), request)
 
     @extend_schema(request=UpdateShape, responses={201: IncidentShape})

@@ -1,4 +1,7 @@
-"""Tasks: what is to be done about an incident, by whom, and what is done. They may outlive its end."""
+"""Tasks: what is to be done about an incident, by whom, and what is done. They may outlive its end.
+
+The open ones of a merged incident go on in the other one: see merging.py.
+"""
 
 from django.db import transaction
 
@@ -84,7 +87,7 @@ def remove(number, task, *, by, now, via="web"):
 
 def _changeable(number, *, by, now):
     incident = lifecycle.locked(number)
-    if incident.status == states.CLOSED:
+    if incident.status == states.CLOSED or incident.merged_into_id:  # nobody looks at the list of a merged one
         raise lifecycle.refused(incident, "list", by=by, now=now)
     return incident
 

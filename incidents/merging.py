@@ -5,11 +5,13 @@ into it before goes along, so that a merged incident always points to one that i
 """
 
 from django.db import transaction
+from django.db.models import Value
+from django.db.models.functions import Coalesce
 
 from accounts.permissions import visible
 from core.errors import DomainError, IllegalMove, NotFound
 from incidents import escalation, lifecycle, states, timeline
-from incidents.models import Follower, Incident, Responder, Severity
+from incidents.models import Follower, Incident, Responder, Severity, Task
 from incidents.signals import incidents_merged, incidents_unmerged
 from notifications import outbox
 
@@ -18,7 +20,7 @@ ROWS = Incident.objects.select_related("service", "team", "assignee")
 
 @transaction.atomic
 def merge(number, *, into, by, now, via="web"):
-    """Let the work of an incident go on in another one, with its alerts. Returns the merged incident.
+    """Let the work of an incident go on in another one, with its alerts and open tasks. Returns the merged incident.
 
     Raises IllegalMove when one of the two is over or merged, DomainError when both are the same.
     """
@@ -30,7 +32,8 @@ def merge(number, *, into, by, now, via="web"):
         if not one.is_open:
             raise _over(one, by=by, now=now)
     before = source.status
-    was_calling = before == states.TRIGGERED and bool(source.next_escalation_at or source.snoozed_until)
+    snoozed_until = source.snoozed_until
+    was_calling = before == states.TRIGGERED and bool(source.next_escalation_at or snoozed_until)
     source.status_before_merge = before
     source.status = states.RESOLVED
     source.merged_into, source.merged_at = target, now
@@ -54,9 +57,11 @@ def merge(number, *, into, by, now, via="web"):
     # Not announce(): a listener that fails would leave alerts behind, and nobody would hear of them again.
     incidents_merged.send(sender=None, source=source, target=target, now=now)
     _take_along(source, target, by=by, now=now)
+    tasks = _move_tasks(source, target)
     who = by or "the system"
     text = f"Merged into #{target.pk} by {who}. Its work goes on there."
-    taken = f"#{source.pk} was merged into this incident by {who}."
+    brings = f" It brings {_counted(tasks, 'open task')}." if tasks else ""
+    taken = f"#{source.pk} was merged into this incident by {who}.{brings}"
     entries = [
         timeline.entry(source, "merged", text, at=now, by=by, via=via, into=target.pk, before=before),
         timeline.entry(target, "took_in", taken, at=now, by=by, via=via, merged=source.pk),
@@ -68,7 +73,7 @@ def merge(number, *, into, by, now, via="web"):
     escalation.quiet(source, now=now)
     _raise(source, target, now=now, via=via)
     if was_calling:
-        _keep_calling(source, target, now=now, via=via)
+        _keep_calling(source, target, snoozed_until, now=now, via=via)
     lifecycle.tell(source, "merge", text=text, previous={"status": before}, by=by, now=now, via=via)
     lifecycle.tell(target, "take_in", text=taken, previous={}, by=by, now=now, via=via)
     return source
@@ -117,6 +122,16 @@ def _take_along(source, target, *, by, now):
     )
 
 
+def _move_tasks(source, target):
+    """What is still to be done is done there. Each remembers its first incident, also when that is moved once more."""
+    first = Coalesce("merged_from", Value(source.pk))
+    return source.tasks.filter(done_at=None).update(incident=target, merged_from=first)
+
+
+def _counted(count, word):
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
 def _sees(user, incident):
     return user.is_active and visible(Incident.objects.filter(pk=incident.pk), user).exists()
 
@@ -146,10 +161,20 @@ LIVE = (
 )
 
 
-def _keep_calling(source, target, *, now, via):
-    """Nobody had the merged one, and it was about to call: the other one must not be silent about it."""
+def _keep_calling(source, target, snoozed_until, *, now, via):
+    """Nobody had the merged one, and it was about to call: the other one must not be silent about it.
+
+    `snoozed_until` is until when the merged one was quiet, or None.
+    """
     if target.status != states.TRIGGERED or target.next_escalation_at is not None:
         return  # somebody has it, or it calls by itself
+    if snoozed_until and target.snoozed_until:  # both are quiet on purpose: it calls when the first snooze ends
+        if snoozed_until < target.snoozed_until:
+            target.snoozed_until = snoozed_until
+            target.save(update_fields=["snoozed_until"])
+            text = f"Snoozed until {snoozed_until:%Y-%m-%d %H:%M} UTC now, when the snooze of #{source.pk} ends."
+            timeline.record(target, "snoozed", text, at=now, via=via, until=snoozed_until.isoformat())
+        return
     text = f"Nobody has #{source.pk} and nobody was going to be called for this one: its policy starts again."
     timeline.record(target, "escalated", text, at=now, via=via)
     lifecycle.call_loudly(target, now=now, via=via)
@@ -157,7 +182,7 @@ def _keep_calling(source, target, *, now, via):
 
 @transaction.atomic
 def unmerge(number, *, by, now, via="web"):
-    """Take a merged incident out again: its alerts go back, and it stands where it stood. Returns it.
+    """Take a merged incident out again: its alerts and tasks go back, and it stands where it stood. Returns it.
 
     It stays resolved when all of its alerts are over; when the other one is over as well, also when it has none.
     One that was triggered calls again from its first level. Raises IllegalMove when it is not merged.
@@ -185,9 +210,11 @@ def unmerge(number, *, by, now, via="web"):
         source.resolved_at = source.resolved_by = source.closed_at = None
         fields += ["status", "resolved_at", "resolved_by", "closed_at"]
     source.save(update_fields=fields)
+    tasks = Task.objects.filter(merged_from=source).update(incident=source, merged_from=None)
     who = by or "the system"
     text = f"Taken out of #{target.pk} by {who}. {_outcome(source, target, opens=opens, has_alerts=bool(firing))}"
-    left = f"#{source.pk} was taken out of this incident by {who}."
+    takes = f" It takes {_counted(tasks, 'task')} along." if tasks else ""
+    left = f"#{source.pk} was taken out of this incident by {who}.{takes}"
     timeline.record_many(
         [
             timeline.entry(source, "unmerged", text, at=now, by=by, via=via, out_of=target.pk),
@@ -213,16 +240,3 @@ def _call_again(incident, *, now, via):
     """A triggered one calls from its first level, unless it never called anybody, because a rule said so."""
     if incident.status == states.TRIGGERED and (incident.escalation_level or incident.escalation_round):
         lifecycle.call_loudly(incident, now=now, via=via)
-
-
-def merge_many(numbers, *, into, by, now, via="web"):
-    """Merge several into one, each in a transaction of its own: `[(number, error or None)]` in the same order."""
-    results = []
-    for number in numbers:
-        try:
-            merge(number, into=into, by=by, now=now, via=via)
-        except DomainError as error:
-            results.append((number, error.message))
-        else:
-            results.append((number, None))
-    return results

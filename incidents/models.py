@@ -310,6 +310,8 @@ class Task(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     done_at = models.DateTimeField(null=True, blank=True)
+    # Of which merged incident it came along; it goes back there when that is taken out again.
+    merged_from = models.ForeignKey(Incident, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
 
     team_paths = ("incident__team",)
 

@@ -39,7 +39,7 @@ def why(name, *, is_reader, times, entries, incident, next_names=(), has_it=Fals
         verdict += f"No level of {incident.policy.get('name', 'its policy')} was called yet."
     else:
         called = incident.escalation_level
-        last = max((one["number"] for one in incident.policy.get("levels", ())), default=0)
+        last = max((one.get("number", 0) for one in incident.policy.get("levels", ())), default=0)
         verdict += (
             f"Level {called} of {last} was the last that was called, and at that time no level so far meant "
             f"{'you' if is_reader else name}."

@@ -17,9 +17,8 @@ LONGEST_MESSAGE = 500
 def add(number, *, people, role=Role.RESPONDER, message="", by, now, via="web"):
     """Ask people to work on the incident, and page each of them once, by their own rules. Returns the incident.
 
-    Whoever is asked already and has not declined is not paged again. Whoever adds themselves has joined, without a
-    page. Raises IllegalMove when the incident is over, DomainError when one of them cannot respond: then nobody is
-    added.
+    Whoever is asked already and has not declined is not paged again. Whoever adds themselves joins, without a page.
+    Raises IllegalMove when the incident is over, DomainError when one of them cannot respond: then nobody is added.
     """
     incident = _open(number, by=by, now=now)
     _check_role(role)
@@ -34,7 +33,9 @@ def add(number, *, people, role=Role.RESPONDER, message="", by, now, via="web"):
     known = {one.user_id: one for one in incident.responders.all()}
     for person in people:
         row = known.get(person.pk)
-        if row is None or row.declined_at:
+        if by is not None and by.pk == person.pk:
+            join(number, by=by, now=now, via=via)
+        elif row is None or row.declined_at:
             _ask(incident, person, row, message, by=by, now=now, via=via)
         if role != Role.RESPONDER:
             _take_role(incident, person, role, by=by, now=now, via=via)
@@ -42,14 +43,9 @@ def add(number, *, people, role=Role.RESPONDER, message="", by, now, via="web"):
 
 
 def _ask(incident, person, row, message, *, by, now, via):
-    is_self = by is not None and by.pk == person.pk
     row = row or Responder(incident=incident, user=person)
     row.added_by, row.added_at, row.declined_at = by, now, None
-    row.joined_at = now if is_self else None
     row.save()
-    if is_self:
-        timeline.record(incident, "joined", f"{person} joined.", at=now, by=by, via=via)
-        return
     text = f"{by or 'The system'} asked {person} to help. {message}".strip()
     timeline.record(incident, "responder_added", text, at=now, by=by, via=via, user=person.pk)
     incident.page_number += 1
@@ -74,15 +70,17 @@ KEY = "responder"  # how the pages of those who are asked to help begin, behind 
 def set_role(number, user, role, *, by, now, via="web"):
     """Give a responder a role. There is one commander: taking the role moves it from whoever had it.
 
-    Whoever takes a role themselves joins with it. Raises DomainError when somebody else is no responder yet.
+    Whoever takes a role themselves joins with it. Raises DomainError when somebody else is no responder yet, or
+    declined.
     """
     incident = _open(number, by=by, now=now)
     _check_role(role)
-    if not incident.responders.filter(user=user).exists():
-        if by is None or by.pk != user.pk:
-            raise DomainError(f"{user} is no responder of this incident. Add them first.")
-        _check(user, incident)
-        _ask(incident, user, None, "", by=by, now=now, via=via)
+    if by is not None and by.pk == user.pk:
+        join(number, by=by, now=now, via=via)
+    elif (row := incident.responders.filter(user=user).first()) is None:
+        raise DomainError(f"{user} is no responder of this incident. Add them first.")
+    elif row.declined_at:
+        raise DomainError(f"{user} declined. Add them once more to ask again, or give the role to somebody else.")
     _take_role(incident, user, role, by=by, now=now, via=via)
     return incident
 
@@ -113,10 +111,9 @@ def join(number, *, by, now, via="web"):
         return incident
     if row is None:
         _check(by, incident)
-        _ask(incident, by, None, "", by=by, now=now, via=via)
-        return incident
+        row = Responder(incident=incident, user=by, added_by=by, added_at=now)
     row.joined_at, row.declined_at = now, None
-    row.save(update_fields=["joined_at", "declined_at"])
+    row.save()
     timeline.record(incident, "joined", f"{by} joined.", at=now, by=by, via=via)
     _stop_asking(incident, by, f"joined by {by}", now=now, is_answered=True)
     return incident

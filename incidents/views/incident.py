@@ -136,6 +136,7 @@ def page(request, number, *, asked, status=200):
         "target_at": found.triggered_at + dt.timedelta(seconds=target_seconds(found.priority)),
         "answer": figures.answer_text(found) if found.acknowledged_at else "",
         "may_respond": may_respond,
+        "may_list": may_respond and found.status != states.CLOSED and not found.merged_into_id,
         "verbs": states.verbs(found.status) if may_respond else [],
         "labels": LABELS,
         "called_next": [hush(person.name) for person in step.pages] if step else [],
@@ -437,6 +438,8 @@ def _why(found, reader, asked, history, hidden, pages, people, step, hush):
 
 # --- who works on it ------------------------------------------------------------------------------------------
 
+TASK = ("incident", "text", "created_at", "done_at", "merged_from")
+
 
 def _people(found, user):
     team = found.responders.select_related("user").order_by("added_at", "pk")
@@ -446,9 +449,7 @@ def _people(found, user):
     return {
         "team_list": team,
         "me": next((one for one in team if one.user_id == user.pk), None),
-        "tasks": list(
-            tasks.only("incident", "text", "created_at", "done_at", *_named("assignee"), *_named("done_by"))
-        ),
+        "tasks": list(tasks.only(*TASK, *_named("assignee"), *_named("done_by"))),
         "is_following": user.pk in followers,
         "follower_count": len(followers),
         "merged": _merged(found, user),

@@ -3,17 +3,19 @@
 import re
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Q
+from django.db.models import CharField, Count, F, Q, Subquery, TextField, Value
+from django.db.models.functions import Cast, Coalesce, NullIf
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
 from accounts.models import Team, User
 from accounts.permissions import may_once_seen, may_somewhere, visible
+from catalog.models import Service
 from core.errors import DomainError
 from core.pages import asked, respond
-from incidents import live, saved_views, searching, states
+from incidents import saved_views, searching, states
 from incidents.bulk import MOST_AT_ONCE, VERBS
-from incidents.models import Incident, Priority, Severity
+from incidents.models import Incident, Priority, Severity, TimelineEntry
 from incidents.searching import Page, Search
 from incidents.views.calls import next_calls, number_of
 
@@ -33,20 +35,18 @@ SHOWN = "X-Shown"  # the numbers that a page shows when it asks for its rows ane
 @never_cache
 def incidents(request):
     now = timezone.now()
-    latest = live.newest()  # first of all: what changes while we read the rest is told again
+    counts = _counts(request.user)  # first of all: what changes while we read the rest is told again
     search = Search(request.GET, user=request.user, now=now)
     rows = search.rows()
-    page, counted = _found(search, rows, request)
+    page, counted = _found(search, rows, request, counts)
     shown = _with_those_gone(page.rows, search, rows, request) if asked(request) else page.rows
     calls = next_calls([one for one in shown if one.is_open], now=now)
     for one in shown:
         one.next_call, one.may_respond = calls.get(one.pk), may_once_seen(request.user, "respond", one)
-    seen = visible(Incident.objects.open(), request.user)
-    counts = seen.aggregate(open=Count("pk"), triggered=Count("pk", filter=Q(status=states.TRIGGERED)))
     context = {
         "section": "incidents",
         "now": now,
-        "latest": latest,
+        "latest": counts["latest"],
         "search": search,
         "chips": search.chips(),
         "shown": shown,
@@ -75,7 +75,22 @@ def incidents(request):
     return answer
 
 
-def _found(search, rows, request):
+def _counts(user):
+    """How many incidents are open, how many of them wait, and the newest entry of the timeline: in one statement."""
+    newest = Subquery(TimelineEntry.objects.order_by("-id").values("pk")[:1])
+    none = Count("pk") * 0  # what stands beside counts has to count as well
+    return (
+        visible(Incident.objects.open(), user)
+        .order_by()
+        .aggregate(
+            open=Count("pk"),
+            triggered=Count("pk", filter=Q(status=states.TRIGGERED)),
+            latest=Coalesce(newest, none),
+        )
+    )
+
+
+def _found(search, rows, request, counts):
     """A page of the rows, and how many match as `(number, whether it is exact)`."""
     listed = rows.select_related("service", "team", "assignee").defer("description", "resolution_note")
     before, after = request.GET.get("before", ""), request.GET.get("after", "")
@@ -92,7 +107,7 @@ def _found(search, rows, request):
         return Page([]), (None, False)
     if not (page.newer or page.older):
         return page, (len(page.rows), True)
-    return page, search.count(rows)
+    return page, (counts["open"], True) if search.is_all_open else search.count(rows)
 
 
 def _with_those_gone(found, search, rows, request):
@@ -130,20 +145,35 @@ def _day(text):
     return text if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) else ""
 
 
+def _named(user):
+    """The services, teams and people to choose from, by name: `{filter: [(value, label)]}` in one statement."""
+    people = User.objects.people().filter(is_active=True).exclude(pk=user.pk)
+    name = Coalesce(NullIf("name", Value("")), "email", output_field=CharField())
+    rows = {
+        "service": visible(Service.objects.annotate(value=F("slug"), label=F("name")), user),
+        "team": visible(Team.objects.annotate(value=F("slug"), label=F("name")), user),
+        "responder": people.annotate(value=Cast("uuid", TextField()), label=name),
+    }
+    first, *others = (
+        each.annotate(filter=Value(which)).order_by("label").values_list("filter", "value", "label")[:MOST_CHOICES]
+        for which, each in rows.items()
+    )
+    found = {which: [] for which in rows}
+    for which, value, label in first.union(*others, all=True):
+        found[which].append((value, label))
+    return {which: sorted(options, key=lambda option: option[1].casefold()) for which, options in found.items()}
+
+
 def _filters(search, user):
     """The filters of the form: `{name, label, options: [(value, label, is chosen)]}`."""
-    people = User.objects.people().filter(is_active=True).order_by("name", "email").exclude(pk=user.pk)
+    named = _named(user)
     options = {
         "state": [*searching.STATES, ("all", "All")],
         "priority": Priority.choices,
         "severity": Severity.choices,
-        "service": [(one.slug, one.name) for one in search.services[:MOST_CHOICES]],
-        "team": [(one.slug, one.name) for one in search.teams[:MOST_CHOICES]],
-        "responder": [
-            ("me", "Me"),
-            ("nobody", "Nobody"),
-            *((str(one.uuid), str(one)) for one in people[:MOST_CHOICES]),
-        ],
+        "service": named["service"],
+        "team": named["team"],
+        "responder": [("me", "Me"), ("nobody", "Nobody"), *named["responder"]],
     }
     chosen = {value for name, value in search.pairs() if name == "state"} or {"open"}
     chosen = {**search.chosen, "state": chosen}

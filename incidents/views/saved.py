@@ -62,8 +62,14 @@ def do(request, pk, verb):
 
 
 def _team(request):
-    pk = number_of(request.POST.get("team", ""))
-    return visible(Team.objects.filter(pk=pk), request.user).first() if pk is not None else None
+    """The team that the form names, or None when it names none."""
+    given = request.POST.get("team", "")
+    if not given:
+        return None
+    team = visible(Team.objects.filter(pk=number_of(given)), request.user).first()
+    if team is None:
+        raise DomainError("This team is not there any more. Choose another one, or keep the view for yourself.")
+    return team
 
 
 def address_of(query):

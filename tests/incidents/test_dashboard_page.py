@@ -234,7 +234,7 @@ def test_the_noisiest_service_is_the_one_with_the_most_incidents_of_the_week(ser
     for _ in range(3):
         factories.IncidentFactory(service=quiet, triggered_at=timezone.now() - 8 * DAY)
     text = look().words
-    assert "Noisy services 7 days Checkout 2 incidents, 1 urgent Quiet 1 incident" in text
+    assert "Noisy services incidents in 7 days Checkout 2 incidents, 1 urgent Quiet 1 incident" in text
 
 
 # --- the product itself ---------------------------------------------------------------------------------------

@@ -107,6 +107,17 @@ def test_merging_and_taking_out_again(incident, other, signed_in):
     assert (incident.merged_into, incident.status) == (None, "triggered")
 
 
+def test_open_tasks_are_shown_and_done_where_the_work_goes_on(incident, other, alice, signed_in):
+    task = checklist.add(incident.pk, text="Call the bank", by=alice, now=timezone.now())
+    merging.merge(incident.pk, into=other.pk, by=alice, now=timezone.now())
+    assert f"Call the bank for nobody in particular · from #{incident.pk}" in page_of(other, signed_in)
+    answer = signed_in.get(f"/incidents/{incident.pk}")
+    assert f"What is still to be done stands in #{other.pk} ." in words(answer.content)
+    assert b'id="task-' not in answer.content
+    assert "The task is done" in do(signed_in, other, "complete-task", task=task.pk)
+    assert f"goes on in #{other.pk}" in do(signed_in, incident, "add-task", text="Call again")
+
+
 @pytest.mark.parametrize("into", ["", "x", "4711", "9" * 30])
 def test_merging_into_nothing_asks_for_an_incident(incident, signed_in, into):
     assert "Choose the incident" in do(signed_in, incident, "merge", into=into)

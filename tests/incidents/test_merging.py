@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 
 from core.errors import DomainError, IllegalMove, NotFound
-from incidents import lifecycle, merging, responding, updates
+from incidents import checklist, lifecycle, merging, responding, updates
 from incidents.models import Incident
 from incidents.signals import incidents_merged
 from notifications import alarms
@@ -124,6 +124,20 @@ def test_a_target_that_would_call_nobody_calls_for_what_was_calling(pair, alice,
     assert "its policy starts again" in texts(target, "escalated")[0]
 
 
+def test_two_that_are_snoozed_stay_quiet_until_the_first_of_both_times(trigger, alice, now):
+    first, second, third = trigger(), trigger(), trigger()
+    for incident, minutes in ((first, 30), (second, 60), (third, 10)):
+        lifecycle.snooze(incident.pk, until=now + minutes * MINUTE, by=alice, now=now)
+    before = Notification.objects.filter(topic=second.topic).count()
+    merging.merge(first.pk, into=second.pk, by=alice, now=now)
+    after = fresh(second)
+    assert (after.snoozed_until, after.next_escalation_at) == (now + 30 * MINUTE, None)
+    assert f"when the snooze of #{first.pk} ends" in texts(second, "snoozed")[-1]
+    merging.merge(second.pk, into=third.pk, by=alice, now=now)
+    assert fresh(third).snoozed_until == now + 10 * MINUTE and len(texts(third, "snoozed")) == 1
+    assert Notification.objects.filter(topic=second.topic, kind="page").count() == before
+
+
 def test_what_somebody_has_calls_nobody_anew(pair, alice, bob, now):
     source, target = pair
     lifecycle.acknowledge(target.pk, by=bob, now=now)
@@ -194,6 +208,50 @@ def test_a_listener_that_fails_stops_the_merge(pair, alice, now):
     assert fresh(source).status == "triggered" and not texts(source, "merged")
 
 
+def test_open_tasks_are_done_in_the_other_one_and_go_back(pair, alice, bob, now):
+    source, target = pair
+    mine = checklist.add(target.pk, text="Mine", by=alice, now=now)
+    done = checklist.add(source.pk, text="Done", by=alice, now=now)
+    checklist.complete(source.pk, done, by=alice, now=now)
+    first, second = (checklist.add(source.pk, text=text, assignee=bob, by=alice, now=now) for text in "12")
+    merging.merge(source.pk, into=target.pk, by=alice, now=now)
+    assert set(target.tasks.all()) == {mine, first, second} and set(source.tasks.all()) == {done}
+    (taken,) = texts(target, "took_in")
+    assert taken == f"#{source.pk} was merged into this incident by Alice. It brings 2 open tasks."
+    checklist.complete(target.pk, first, by=bob, now=now)
+    merging.unmerge(source.pk, by=alice, now=now)
+    assert set(target.tasks.all()) == {mine} and set(source.tasks.all()) == {done, first, second}
+    first.refresh_from_db()
+    assert (first.done_by, first.merged_from, first.assignee) == (bob, None, bob)
+    (left,) = texts(target, "let_go")
+    assert left == f"#{source.pk} was taken out of this incident by Alice. It takes 2 tasks along."
+
+
+def test_tasks_remember_their_first_incident_also_when_it_goes_on_once_more(trigger, alice, now):
+    first, second, third = trigger(), trigger(), trigger()
+    early = checklist.add(first.pk, text="Early", by=alice, now=now)
+    late = checklist.add(second.pk, text="Late", by=alice, now=now)
+    merging.merge(first.pk, into=second.pk, by=alice, now=now)
+    merging.merge(second.pk, into=third.pk, by=alice, now=now)
+    assert set(third.tasks.all()) == {early, late}
+    merging.unmerge(second.pk, by=alice, now=now)
+    assert set(second.tasks.all()) == {late} and set(third.tasks.all()) == {early}
+    merging.unmerge(first.pk, by=alice, now=now)
+    assert set(first.tasks.all()) == {early}
+
+
+def test_nobody_lists_tasks_where_the_work_does_not_go_on(pair, alice, now):
+    source, target = pair
+    task = checklist.add(source.pk, text="Call", by=alice, now=now)
+    checklist.complete(source.pk, task, by=alice, now=now)
+    merging.merge(source.pk, into=target.pk, by=alice, now=now)
+    for change in (checklist.reopen, checklist.remove):
+        with pytest.raises(IllegalMove, match=f"Its work goes on in #{target.pk}"):
+            change(source.pk, task, by=alice, now=now)
+    with pytest.raises(IllegalMove, match=f"Its work goes on in #{target.pk}"):
+        checklist.add(source.pk, text="Call again", by=alice, now=now)
+
+
 # --- taking apart -------------------------------------------------------------------------------------------------
 
 
@@ -248,15 +306,6 @@ def test_it_can_be_merged_resolved_and_merged_again(trigger, alice, now):
     lifecycle.resolve(source.pk, by=alice, now=now)
     assert fresh(source).status == "resolved"
     assert source.timeline.filter(kind="merged").count() == 2
-
-
-def test_many_are_merged_each_with_its_own_result(trigger, alice, now):
-    target, first, over, last = trigger(), trigger(), trigger(), trigger()
-    lifecycle.resolve(over.pk, by=alice, now=now)
-    results = merging.merge_many([first.pk, over.pk, target.pk, last.pk], into=target.pk, by=alice, now=now)
-    assert [number for number, _ in results] == [first.pk, over.pk, target.pk, last.pk]
-    assert [error is None for _, error in results] == [True, False, False, True]
-    assert set(target.merged.values_list("pk", flat=True)) == {first.pk, last.pk}
 
 
 # --- news ---------------------------------------------------------------------------------------------------------

@@ -66,6 +66,14 @@ def test_whoever_adds_themselves_has_joined_without_a_page(incident, alice, now)
     assert not pages(incident, alice).exists() and texts(incident, "joined") == ["Alice joined."]
 
 
+def test_whoever_was_asked_and_adds_themselves_has_joined(incident, alice, charlie, now):
+    responding.add(incident.pk, people=[charlie], by=alice, now=now)
+    responding.add(incident.pk, people=[charlie], by=charlie, now=now + MINUTE)
+    row = incident.responders.get()
+    assert (row.joined_at, row.added_by) == (now + MINUTE, alice)
+    assert pages(incident, charlie).get().state == "cancelled"
+
+
 def test_the_escalation_goes_on_beside_it(incident, alice, charlie, now):
     responding.add(incident.pk, people=[charlie], by=alice, now=now)
     incident.refresh_from_db()
@@ -119,6 +127,23 @@ def test_there_is_one_commander_and_taking_the_role_moves_it(incident, alice, bo
 def test_a_role_for_somebody_who_is_not_on_it_is_refused(incident, alice, charlie, now):
     with pytest.raises(DomainError, match="Add them first"):
         responding.set_role(incident.pk, charlie, Role.SCRIBE, by=alice, now=now)
+
+
+def test_whoever_was_asked_and_takes_a_role_has_joined(incident, alice, charlie, now):
+    responding.add(incident.pk, people=[charlie], by=alice, now=now)
+    responding.set_role(incident.pk, charlie, Role.COMMANDER, by=charlie, now=now + MINUTE)
+    assert roles(incident) == {"Charlie": "commander"}
+    assert incident.responders.get().joined_at == now + MINUTE
+
+
+def test_nobody_is_given_a_role_who_declined(incident, alice, charlie, now):
+    responding.add(incident.pk, people=[charlie], by=alice, now=now)
+    responding.decline(incident.pk, by=charlie, now=now)
+    with pytest.raises(DomainError, match="Charlie declined. Add them once more"):
+        responding.set_role(incident.pk, charlie, Role.COMMANDER, by=alice, now=now)
+    assert roles(incident) == {"Charlie": "responder"}
+    responding.set_role(incident.pk, charlie, Role.COMMANDER, by=charlie, now=now)
+    assert incident.responders.get().declined_at is None and roles(incident) == {"Charlie": "commander"}
 
 
 def test_the_same_role_again_says_nothing(incident, alice, charlie, now):

@@ -117,6 +117,13 @@ def test_the_page_says_what_is_wrong_and_keeps_the_filters(page, db):
     assert b"Give the view a name" in page.get("/incidents").content
 
 
+@pytest.mark.parametrize("given", ["4711", "x", "\0", "9" * 30])
+def test_a_team_that_is_not_there_is_said_and_nothing_is_kept_for_oneself_instead(page, given):
+    page.post("/incidents/views", {"name": "Night", "query": "severity=critical", "team": given})
+    assert b"This team is not there any more" in page.get("/incidents").content
+    assert not SavedView.objects.exists()
+
+
 def test_what_is_not_ones_own_is_not_there(page, charlie):
     view = factories.SavedViewFactory(owner=charlie)
     assert page.post(f"/incidents/views/{view.pk}/delete").status_code == 404

@@ -64,6 +64,22 @@ def test_filters_of_several_values_find_what_matches_any_and_all_filters_must_ma
     assert found(f"team={other.team.slug}") == ["D", "C"]
 
 
+def test_a_word_is_meant_in_whatever_case_it_is_written(bob, service):
+    search = Search(QueryDict("state=Closed&severity=HIGH&priority=p1"), user=bob, now=NOW)
+    assert search.problems == [] and search.query == "state=closed&priority=P1&severity=high"
+    assert Search(QueryDict("state=ALL"), user=bob, now=NOW).query == "state=all"
+
+
+def test_many_people_are_looked_up_at_once(bob, django_assert_num_queries):
+    known = [factories.UserFactory(email=f"Person{n}@Example.com") for n in range(5)]
+    named = [str(one.uuid) for one in known[:2]] + [one.email.upper() for one in known[2:]]
+    params = QueryDict(mutable=True)
+    params.setlist("responder", named)
+    with django_assert_num_queries(1):
+        search = Search(params, user=bob, now=NOW)
+    assert search.problems == [] and sorted(search.chosen["responder"]) == sorted(named)
+
+
 def test_people_are_found_as_assignees_and_as_responders(incident, found, alice, bob):
     incident("Hers", assignee=alice)
     joined = incident("Joined")
