@@ -1,4 +1,4 @@
-"""What was changed on purpose before an incident and during it: of its service, and of the services it needs."""
+"""What was changed on purpose: at a service lately, or before an incident and during it, also at what it needs."""
 
 import datetime as dt
 
@@ -27,15 +27,27 @@ def around(incident, reader, *, since=None, until=None, limit=MOST):
         rows = rows.filter(at__lte=until)
     if not rows.exists():  # as mostly, and to find out what of it is hidden takes longer
         return []
-    found = list(visible(rows, reader).select_related("service", "integration").order_by("-at")[:limit])
+    found = _newest(rows, reader, limit)
     for one in found:
         one.is_before = one.at < incident.triggered_at
         one.is_of_needed = one.service_id is not None and one.service_id != incident.service_id
-        one.address = address_of(one)
     return found
 
 
-def address_of(change):
+def lately(service, reader, *, since, limit=MOST):
+    """The ChangeEvents of a service that the reader may see, the newest first."""
+    return _newest(ChangeEvent.objects.filter(service=service, at__gte=since), reader, limit)
+
+
+def _newest(rows, reader, limit):
+    """The newest of them that the reader may see, each with `address`, where to read more."""
+    found = list(visible(rows, reader).select_related("service", "integration").order_by("-at")[:limit])
+    for one in found:
+        one.address = _address_of(one)
+    return found
+
+
+def _address_of(change):
     """The first of its links that is one of the web, or "": sources send whatever they like."""
     links = change.links if isinstance(change.links, list) else []
     addresses = [one.get("href") or one.get("url") or "" if isinstance(one, dict) else one for one in links]

@@ -76,8 +76,8 @@ def _expire_alone(pk, now):
 
 
 def _expire(ids, now):
-    numbers = Alert.objects.filter(pk__in=ids, incident__isnull=False).values_list("incident_id", flat=True)
-    numbers = set(numbers)
+    rows = Alert.objects.filter(pk__in=ids, incident__isnull=False)
+    numbers = set(rows.values_list("incident_id", flat=True))
     # Incidents before alerts, as everywhere.
     list(Incident.objects.filter(pk__in=numbers).order_by("pk").select_for_update(no_key=True).values_list("pk"))
     rows = Alert.objects.firing().filter(pk__in=ids, resolve_at__lte=now).order_by("pk")

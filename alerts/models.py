@@ -318,6 +318,11 @@ class ChangeEvent(models.Model):
     def __str__(self):
         return self.title
 
+    @property
+    def origin(self):
+        """Who says so: the integration by its name, else the kind of source."""
+        return self.integration.name if self.integration else dict(sources.choices()).get(self.source, self.source)
+
 
 class SeenSignature(models.Model):
     """A timestamped signature that was used, kept while it could be replayed."""

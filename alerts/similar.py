@@ -56,7 +56,11 @@ def find(incident, reader, limit=5):
     people = Incident.objects.select_related("service", "resolved_by", "acknowledged_by")
     found = people.in_bulk([pk for pk, _ in best])
     notes = _notes(found)
-    return [Similar(found[pk], is_same, _seconds(found[pk]), notes.get(pk, [])) for pk, is_same in best]
+    return [
+        Similar(found[pk], is_same, _seconds(found[pk]), notes.get(pk, []))
+        for pk, is_same in best
+        if pk in found  # one may be deleted at this moment, because it is old
+    ]
 
 
 def _seconds(incident):

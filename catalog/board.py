@@ -31,6 +31,9 @@ class Line:
     is_off: bool = False
     is_shadow: bool = False
     is_named: bool = True  # by the policy, not by a schedule
+    named_at: list = dataclasses.field(
+        default_factory=list
+    )  # numbers of the levels that name them, besides a schedule
     ways: tuple = ()  # the channels on which they are reached
     phone: str = ""  # for those who may see it
 
@@ -41,6 +44,15 @@ class Line:
     @property
     def is_free(self):
         return self.person is not None and not self.trouble and not self.availability
+
+    @property
+    def is_called_by_schedule(self):
+        return self.person is not None and not self.is_named and not self.is_shadow
+
+    @property
+    def identity(self):
+        """Two lines with the same say the same."""
+        return self.person, self.schedule, self.role, self.until, self.is_named, self.trouble
 
 
 @dataclasses.dataclass
@@ -55,6 +67,14 @@ class LevelNow:
 
 
 @dataclasses.dataclass
+class Calls:
+    """People, and all the levels that call them; without people a level that calls nobody."""
+
+    levels: list
+    lines: list
+
+
+@dataclasses.dataclass
 class ServiceNow:
     service: Service
     policy: dict
@@ -64,6 +84,29 @@ class ServiceNow:
     @property
     def services(self):
         return [self.service, *self.others]
+
+    @property
+    def calls(self):
+        """`[Calls]` in the order of the levels, with each person of a schedule once, however many levels call them."""
+        at = {}  # identity -> the line, and its levels by their numbers
+        for level in self.levels:
+            for line in level.lines:
+                at.setdefault(line.identity, (line, {}))[1][level.number] = level
+        by_schedule = {}
+        for identity, (line, _) in at.items():
+            if line.is_called_by_schedule:
+                by_schedule.setdefault(line.person, identity)
+        for identity, (line, levels) in list(at.items()):
+            if line.person is not None and line.is_named and line.person in by_schedule:
+                kept, its_levels = at[by_schedule[line.person]]
+                kept.named_at = sorted(levels)
+                its_levels.update(levels)
+                del at[identity]
+        found = {(level.number,): Calls([level], []) for level in self.levels if not level.lines}
+        for line, levels in at.values():
+            numbers = tuple(sorted(levels))
+            found.setdefault(numbers, Calls([levels[one] for one in numbers], [])).lines.append(line)
+        return [found[numbers] for numbers in sorted(found)]
 
     @property
     def trouble(self):
@@ -172,7 +215,10 @@ class Board:
         return line.person is not None and line.person.pk == self._reader.pk and not line.is_shadow
 
     def mine(self):
-        """`[(number of a level, [Service])]` that call the reader now, each at its first such level, after `tiers`."""
+        """`[(number of a level, [Service])]` that call the reader now, each at its first such level.
+
+        Of those that `service` was asked about.
+        """
         found = {}
         for service, number in self._mine:
             found.setdefault(number, []).append(service)

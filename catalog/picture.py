@@ -1,4 +1,4 @@
-"""The graph of the services that a person may see, with how each one is now."""
+"""The graph of the services that a person may see, with how each one is now, which the pages of services say alike."""
 
 import dataclasses
 
@@ -25,12 +25,20 @@ class Node:
 
     @property
     def mark(self):
-        """The word of its mark: that of its state, or that it is at risk."""
-        return "risk" if self.is_at_risk and self.state.word == state.FINE else self.state.word
+        """The word of its mark, one of `state.MARKS`."""
+        return state.RISK if self.is_at_risk and self.state.word == state.FINE else self.state.word
 
     @property
     def label(self):
-        return "At risk" if self.mark == "risk" else self.state.label
+        return state.MARKS[self.mark]
+
+    @property
+    def order(self):
+        """Nodes sorted by it have the worst first."""
+        return MARKED.index(self.mark), not self.is_at_risk
+
+
+MARKED = list(state.MARKS)
 
 
 class Picture:
@@ -41,8 +49,8 @@ class Picture:
 
     def __init__(self, user, *, now):
         rows = Service.objects.exclude(lifecycle=Service.Lifecycle.ARCHIVED).select_related("team")
-        state_of = state.of(user, now=now)
-        self.nodes = {one.pk: Node(one, state_of(one.pk)) for one in visible(rows, user).order_by("name")}
+        self._state_of = state.of(user, now=now)
+        self.nodes = {one.pk: Node(one, self._state_of(one.pk)) for one in visible(rows, user).order_by("name")}
         edges = visible(Dependency.objects.order_by("pk"), user).values_list("service_id", "needs_id", "holds_alerts")
         self._edges = [one for one in edges if one[0] in self.nodes and one[1] in self.nodes]
         self.edges = [(start, end) for start, end, _ in self._edges]
@@ -53,6 +61,10 @@ class Picture:
             if node.state.word in state.HEAVY:
                 for below in graph.downstream(self.edges, pk):
                     self.nodes[below].troubled_by.append(node)
+
+    def node(self, service):
+        """The node of a service. One that is archived stands alone: nothing in the picture needs it any more."""
+        return self.nodes.get(service.pk) or Node(service, self._state_of(service.pk))
 
     def around(self, service_id, depth):
         """The ids of a service's neighbourhood."""

@@ -18,6 +18,9 @@ LABELS = {
     FINE: "Fine",
 }
 CHOICES = list(LABELS.items())
+RISK = "risk"
+# How a service is marked, the worst first: by its own state, or that it is at risk.
+MARKS = {**{word: label for word, label in LABELS.items() if word != FINE}, RISK: "At risk", FINE: LABELS[FINE]}
 RANK = {word: place for place, word in enumerate(LABELS)}
 HEAVY = {"critical", "high", "medium"}  # what needs a service in such a state is at risk
 

@@ -107,7 +107,7 @@ def in_words(text):
         return text
     unit = UNITS[rule.frequency]
     said = f"every {unit}" if rule.interval == 1 else f"every {rule.interval} {unit}s"
-    days = [calendar.day_name[weekday] for weekday, _ in sorted(rule.days)]
+    days = [calendar.day_name[weekday] for weekday in sorted({weekday for weekday, _ in rule.days})]
     if days:
         said += " on " + " and ".join(filter(None, [", ".join(days[:-1]), days[-1]]))
     return said

@@ -10,7 +10,6 @@ from accounts.api import PersonField
 from alerts import changes as changed
 from alerts import similar as alike
 from alerts.api.integrations import ChangeEventShape
-from alerts.visibility import hide_origins
 from core.rest import NUMBER, Edge, MomentField
 from incidents import messages
 from incidents.models import Incident
@@ -67,6 +66,4 @@ class BesideViewSet(Edge, GenericViewSet):
     @action(detail=True, pagination_class=None, serializer_class=ChangeBesideShape)
     def changes(self, request, number):
         """What was changed in the 24 hours before it and during it: its service, and those it needs."""
-        found = changed.around(self.get_object(), request.user)
-        hide_origins(found, request.user)
-        return Response(ChangeBesideShape(found, many=True).data)
+        return Response(ChangeBesideShape(changed.around(self.get_object(), request.user), many=True).data)

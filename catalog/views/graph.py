@@ -17,11 +17,7 @@ from catalog.views.services import DEPTHS
 from core.pages import respond
 
 AFFECTED = "affected"
-MARKS = {
-    **{word: label for word, label in state.LABELS.items() if word != state.FINE},
-    "risk": "At risk: needs one in trouble",
-    state.FINE: "Fine",
-}
+MARKS = {**state.MARKS, state.RISK: "At risk: needs one in trouble"}
 
 
 @login_required
@@ -37,7 +33,7 @@ def graph(request):
         "state": request.GET.get("state") if request.GET.get("state") in {AFFECTED, *MARKS} else "",
     }
     shown = [node for node in nodes if _is_wanted(node, chosen)]
-    shown.sort(key=lambda node: (node.state.rank, not node.is_at_risk, node.service.tier, node.service.name.lower()))
+    shown.sort(key=lambda node: (node.order, node.service.tier, node.service.name.lower()))
     context = {
         "section": "services",
         "now": now,

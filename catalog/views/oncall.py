@@ -70,7 +70,9 @@ def _show(request, refused=None):
         services, schedules = services.filter(team_id__in=wanted), schedules.filter(team_id__in=wanted)
     if chosen["q"]:
         services, schedules = services.filter(name__icontains=chosen["q"]), schedules.none()
-    board = Board(list(services.order_by("tier", "name")), list(schedules), now=now, reader=reader)
+    services = list(services.order_by("tier", "name"))
+    board = Board(services, list(schedules), now=now, reader=reader)
+    called = together([board.service(one) for one in services])
     with_schedule = set(Schedule.objects.values_list("team_id", flat=True))
     context = {
         "section": "oncall",
@@ -79,7 +81,7 @@ def _show(request, refused=None):
         "is_filtered": bool(chosen["q"]) or chosen["team"] != (MINE if mine else ALL),
         "teams": teams,
         "has_teams": bool(mine),
-        "tiers": [(tier, together(group)) for tier, group in board.tiers()],
+        "services": called,
         "mine": board.mine(),
         "loose": board.loose(),
         "teams_without": [

@@ -15,7 +15,7 @@ from catalog import graph, policies, state
 from catalog.board import Board
 from catalog.forms import DependencyForm, LinkForm
 from catalog.models import Dependency, Link, Service
-from catalog.picture import Node, Picture
+from catalog.picture import Picture
 from core.pages import respond
 from notifications.message import storable
 from oncall.models import EscalationPolicy
@@ -23,7 +23,7 @@ from oncall.models import EscalationPolicy
 A_PAGE = 60
 DEPTHS = {"1": "1 step", "2": "2 steps", "3": "3 steps"}
 TROUBLE, NOBODY = "trouble", "nobody"
-STATES = {TROUBLE: "Open incidents", **state.LABELS, NOBODY: "Nobody is called"}
+STATES = {TROUBLE: "Open incidents", **state.MARKS, NOBODY: "Nobody is called"}
 IN_USE = "in-use"
 LIFECYCLES = {IN_USE: "In use", **dict(Service.Lifecycle.choices), "all": "All"}
 
@@ -36,12 +36,10 @@ def services(request):
     teams = list(visible(Team.objects.order_by("name"), user))
     chosen = _chosen(request, teams)
     rows = list(visible(_wanted(chosen).select_related("team"), user))
-    state_of = state.of(user, now=now)
+    picture = Picture(user, now=now)
     silent = _call_nobody(rows)
-    cards = [
-        {"service": one, "state": state_of(one.pk), "calls_nobody": one.pk in silent}
-        for one in sorted(rows, key=lambda one: (state_of(one.pk).rank, one.tier, one.name.lower()))
-    ]
+    cards = [{"service": one, "node": picture.node(one), "calls_nobody": one.pk in silent} for one in rows]
+    cards.sort(key=lambda card: (card["node"].order, card["service"].tier, card["service"].name.lower()))
     counts = Counter(name for card in cards for name in _names(card))
     if chosen["state"]:
         cards = [card for card in cards if chosen["state"] in _names(card)]
@@ -112,10 +110,10 @@ def _call_nobody(rows):
 
 def _names(card):
     """The names of the filters of state that a service is found by."""
-    names = {card["state"].word}
-    if card["state"].is_trouble:
+    names = {card["node"].mark}
+    if card["node"].state.is_trouble:
         names.add(TROUBLE)
-    if card["state"].in_maintenance:
+    if card["node"].state.in_maintenance:
         names.add(state.MAINTENANCE)
     if card["calls_nobody"]:
         names.add(NOBODY)
@@ -143,9 +141,6 @@ def show(request, service, *, link_form=None, dependency_form=None):
     now, user = timezone.now(), request.user
     latest = state.newest()
     picture = Picture(user, now=now)
-    node = picture.nodes.get(service.pk)
-    if node is None:  # archived: nothing in the picture needs it any more
-        node = Node(service, state.of(user, now=now, service_ids=[service.pk])(service.pk))
     may_configure = may(user, "configure", service)
     depth = request.GET.get("depth") if request.GET.get("depth") in DEPTHS else "1"
     board = Board([service], [], now=now, reader=user).service(service)
@@ -155,7 +150,7 @@ def show(request, service, *, link_form=None, dependency_form=None):
         "now": now,
         "latest": latest,
         "service": service,
-        "node": node,
+        "node": picture.node(service),
         "board": board,
         "policy": policy,
         "may_configure": may_configure,
@@ -180,13 +175,12 @@ def show(request, service, *, link_form=None, dependency_form=None):
 
 
 def _dependencies(user, service, picture, end, other):
-    """`[{"row": Dependency, "node": Node}]` of one side, the worst first; what is archived has a node of its own."""
+    """`[{"row": Dependency, "node": Node}]` of one side, the worst first."""
     rows = Dependency.objects.filter(**{end: service}).select_related(f"{other}__team")
     found = []
     for row in visible(rows, user):
-        its = getattr(row, other)
-        found.append({"row": row, "node": picture.nodes.get(its.pk) or Node(its, state.State())})
-    return sorted(found, key=lambda one: (one["node"].state.rank, one["node"].service.name.lower()))
+        found.append({"row": row, "node": picture.node(getattr(row, other))})
+    return sorted(found, key=lambda one: (one["node"].order, one["node"].service.name.lower()))
 
 
 def _links(user, service, refused, may_configure):

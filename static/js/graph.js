@@ -74,7 +74,7 @@ class Picture {
       button("Show everything", "⤢", () => this.fit(SMALLEST)));
     this.map = make("svg", { class: "graph-map", "aria-hidden": "true" });
     this.card = make("section", { class: "graph-about", "aria-label": "The chosen service", hidden: "" });
-    this.nothing = make("p", { class: "graph-nothing soft", hidden: "" }, "No service matches. Choose other filters.");
+    this.nothing = make("p", { class: "graph-nothing soft", hidden: "" });
     this.root.replaceChildren(this.stage, this.tools, this.map, this.nothing, this.card);
     this.listen();
   }
@@ -117,7 +117,13 @@ class Picture {
       this.begin(isFirst);
     }
     this.paint(nodes);
-    this.nothing.hidden = nodes.length > 0;
+    this.say(nodes.length ? "" : "No service matches. Choose other filters.");
+  }
+
+  // Why there is nothing to see; no words when there is something.
+  say(words) {
+    this.nothing.textContent = words;
+    this.nothing.hidden = !words;
   }
 
   place(nodes, edges, kept) {
@@ -519,7 +525,11 @@ async function start(picture) {
     form.addEventListener("change", (event) => event.target.matches("select") && picture.narrow(form));
     form.addEventListener("submit", (event) => event.preventDefault());
   }
-  const load = () => picture.load().catch(() => {}); // the next news ask again
+  // The next news ask again; what is drawn stays, and an empty place says why it is empty.
+  const load = async () => {
+    await picture.load().catch(() => {});
+    if (!picture.data) picture.say("The graph could not be loaded. Reload the page, or read the list below.");
+  };
   let waits;
   const soon = () => {
     clearTimeout(waits);

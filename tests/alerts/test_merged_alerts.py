@@ -42,6 +42,15 @@ def test_alerts_go_along_and_remember_where_they_came_from(pair, alice, now):
     assert (alert.incident, alert.merged_from, alert.status) == (target, source, "firing")
 
 
+def test_the_page_of_the_merged_one_says_where_its_alerts_are(pair, client, alice, now):
+    source, target = pair
+    merging.merge(source.pk, into=target.pk, by=alice, now=now)
+    client.force_login(alice)
+    page = client.get(f"/incidents/{source.pk}/alerts").content.decode()
+    assert f'href="/incidents/{target.pk}"' in page and "opened by hand" not in page
+    assert "Disk full" in client.get(f"/incidents/{target.pk}/alerts").content.decode()
+
+
 def test_what_repeats_goes_on_in_the_other_one_and_opens_nothing(pair, send, alice, now):
     source, target = pair
     merging.merge(source.pk, into=target.pk, by=alice, now=now)

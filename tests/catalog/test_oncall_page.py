@@ -53,25 +53,59 @@ def service(team, schedule, alice):
 def test_it_says_who_is_called_for_a_service_until_when_and_who_is_next(service, page_of):
     tomorrow = timezone.now() + dt.timedelta(days=1)
     text = page_of()
-    assert re.search(r"Tier 1 Checkout Shop · Shop Level 1 at once Bob You Primary on call until", text)
+    assert re.search(r"Checkout Tier 1 Shop · Shop Level 1 at once Bob You Primary on call until", text)
     assert re.search(rf"until {tomorrow:%a %d %b}, 00:00 UTC \( in .*? \), then Alice Shop on call", text)
     assert re.search(r"Level 2 after 5 min Alice Named in the policy", text)
 
 
-def test_tiers_come_in_their_order(service, team, page_of):
-    factories.ServiceFactory(name="A toy", team=team, policy=service.policy, tier=3)
+def test_the_most_important_services_come_first(service, team, page_of):
+    other = factories.EscalationPolicyFactory(team=team, calls=[factories.UserFactory()])
+    for name, tier in (("A toy", 3), ("Z tills", 1), ("B search", 2)):
+        factories.ServiceFactory(name=name, team=team, policy=other if tier == 3 else None, tier=tier)
     text = page_of()
-    text = text[text.index("Tier 1") :]  # above it stands what the reader is called for
-    assert text.index("Checkout") < text.index("Tier 3") < text.index("A toy")
+    text = text[text.index("Services") :]  # above it stands what the reader is called for
+    assert re.search(r"Checkout Tier 1 .* Z tills Tier 1 .* B search Tier 2 .* A toy Tier 3", text)
 
 
-def test_services_of_a_team_with_the_same_policy_stand_together(service, team, page_of):
-    factories.ServiceFactory(name="Web shop", slug="web-shop", team=team, policy=service.policy, tier=1)
+def test_services_of_a_team_with_the_same_policy_stand_together_whatever_their_tier(service, team, page_of):
+    factories.ServiceFactory(name="Web shop", slug="web-shop", team=team, policy=service.policy, tier=2)
     factories.ServiceFactory(name="Theirs", team=factories.TeamFactory(name="Other"), policy=service.policy, tier=1)
     text = page_of("?team=all")
-    board = text[text.index("Tier 1") :]
-    assert re.search(r"Checkout Web shop Shop · Shop Level 1 .*? Theirs Other · Shop Level 1", board)
+    board = text[text.index("Services") :]
+    assert re.search(
+        r"Checkout Tier 1 Web shop Tier 2 Shop · Shop Level 1 .*? Theirs Tier 1 Other · Shop Level 1", board
+    )
+    assert board.count("Level 1") == 2
     assert "You are called now at level 1 for Checkout , Theirs , Web shop ." in text
+
+
+def test_whom_several_levels_call_stands_there_once_with_all_of_them(service, team, schedule, alice, charlie, page_of):
+    calls = [schedule, schedule, charlie, alice, charlie]
+    service.policy = factories.EscalationPolicyFactory(name="Long", team=team, calls=calls)
+    service.save()
+    text = page_of()
+    text = text[text.index("Services") :]
+    assert re.search(r"Level 1 at once , Level 2 after 5 min Bob You Primary on call until", text)
+    assert re.search(r"Level 3 after 15 min , Level 5 after 50 min Charlie Named in the policy", text)
+    assert re.search(r"Level 4 after 30 min Alice Named in the policy", text)
+    assert (text.count("Bob You"), text.count("Charlie")) == (1, 1)
+
+
+def test_who_is_on_call_and_named_as_well_stands_there_once(service, team, schedule, bob, page_of):
+    service.policy = factories.EscalationPolicyFactory(team=team, calls=[bob, schedule])
+    service.save()
+    text = page_of()
+    text = text[text.index("Services") :]
+    assert re.search(r"Level 1 at once , Level 2 after 5 min Bob You Primary on call until .*? then Alice", text)
+    assert "Named in the policy at level 1" in text and text.count("Bob You") == 1
+
+
+def test_a_level_that_calls_nobody_keeps_its_place(service, team, alice, page_of):
+    service.policy = factories.EscalationPolicyFactory(team=team, calls=[alice, alice, alice])
+    service.policy.levels.get(number=2).targets.all().delete()
+    service.save()
+    text = page_of()
+    assert re.search(r"Level 1 at once , Level 3 after 15 min Alice .*? Level 2 after 5 min No targets: nobody", text)
 
 
 def test_an_override_is_the_reason_in_words(service, schedule, charlie, page_of):
@@ -131,7 +165,7 @@ def test_a_service_without_a_policy_is_loud(team, page_of):
 def test_the_default_policy_of_the_team_counts(team, bob, page_of):
     factories.EscalationPolicyFactory(name="Default", team=team, is_team_default=True, calls=[bob])
     factories.ServiceFactory(name="Orphan", team=team, policy=None)
-    assert re.search(r"Orphan Shop · Default Level 1 at once Bob", page_of())
+    assert re.search(r"Orphan Tier 3 Shop · Default Level 1 at once Bob", page_of())
 
 
 def test_who_is_busy_is_shown_with_the_note_and_the_next_role_is_called(service, schedule, bob, charlie, page_of):

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Role
+from alerts.models import ChangeEvent
 from catalog.models import Dependency, Service
 from incidents import lifecycle
 from tests import factories, private_team
@@ -47,6 +48,40 @@ def test_trouble_comes_first_with_its_word_and_how_many(get, service, search, no
     text = get("/services")
     assert re.search(r"High Search .*? 2 open 2 without an answer .*? Fine Checkout", text)
     assert re.search(r"1 High 1 Fine", text)
+
+
+def test_the_directory_and_the_graph_say_the_same_of_every_service(get, client, alice, service, search, team, now):
+    """At risk is what needs a service in trouble, on both pages; in maintenance it is that, and at risk as well."""
+    idle = factories.ServiceFactory(name="Idle", slug="idle", team=team, policy=service.policy)
+    paused = factories.ServiceFactory(name="Paused", slug="paused", team=team, policy=service.policy)
+    for one in (service, paused):
+        factories.DependencyFactory(service=one, needs=search)
+    factories.MaintenanceWindowFactory(
+        services=[paused], starts_at=timezone.now() - HOUR, ends_at=timezone.now() + HOUR
+    )
+    lifecycle.trigger(search, title="Slow", severity="high", now=now)
+    client.force_login(alice)
+    said = []
+    for path, start in (("/services", "service-row"), ("/services/graph", '<tr id="row-')):
+        rows = client.get(path).content.decode().split(start)[1:]
+        marks = [re.search(r'mark-(\w+)"', row)[1] for row in rows]
+        slugs = [re.search(r'/services/([\w-]+)"', row)[1] for row in rows]
+        said.append(dict(zip(slugs, marks, strict=True)))
+    assert said[0] == said[1]
+    assert said[0] == {"search": "high", "paused": "maintenance", "checkout": "risk", idle.slug: "fine"}
+    assert list(said[0]) == list(said[1])
+    text = get("/services")
+    assert re.search(r"1 High 1 Maintenance 1 At risk 1 Fine", text)
+    assert re.search(r"At risk Checkout .*? No incident Needs Search \(high\)", text)
+    assert "Idle" not in get("/services?state=risk") and "Checkout" in get("/services?state=risk")
+    assert "Idle" in get("/services?state=fine") and "Checkout" not in get("/services?state=fine")
+
+
+def test_what_is_archived_is_shown_beside_its_neighbours_as_it_is(get, service, search, now):
+    factories.DependencyFactory(service=service, needs=search)
+    lifecycle.trigger(search, title="Slow", severity="high", now=now)
+    Service.objects.filter(pk=search.pk).update(lifecycle="archived")
+    assert re.search(r"It needs Search High", get("/services/checkout"))
 
 
 def test_an_incident_that_is_over_is_no_trouble(get, service, now):
@@ -206,6 +241,7 @@ def test_the_panel_of_incidents_has_those_that_are_open_and_the_figures_of_thirt
     assert "Over" not in text and old.title not in text
     assert "Incidents, 30 days 2" in text
     assert re.search(r"\(MTTA\) 3 m 0 s .*?\(MTTR\) 1 h 0 m", text)
+    assert text.index("Down now") < text.index("Incidents, 30 days")
     assert "Back to the service" in get("/services/checkout/incidents")
 
 
@@ -217,6 +253,18 @@ def test_the_panel_of_changes_has_the_last_two_weeks(get, service):
     factories.ChangeEventFactory(service=service, title="Long ago", at=now - 30 * 24 * HOUR)
     text = get("/services/checkout/changes", **{"X-Fragment": "panel"})
     assert recent.title in text and "Long ago" not in text
+
+
+def test_a_change_says_who_told_it(get, service):
+    now = timezone.now()
+    factories.ChangeEventFactory(
+        service=service, at=now - HOUR, integration=factories.IntegrationFactory(name="Deploy bot", service=service)
+    )
+    assert "Deploy bot" in get("/services/checkout/changes")
+    ChangeEvent.objects.update(integration=None, source="generic")
+    assert "Generic JSON" in get("/services/checkout/changes")
+    ChangeEvent.objects.update(source="gone")
+    assert "gone" in get("/services/checkout/changes")
 
 
 def test_without_changes_the_panel_says_how_to_send_them(get, service):

@@ -25,6 +25,7 @@ def walk(text, start=dt.datetime(2026, 1, 5, 9, 0), first=FIRST, last=LAST, step
         ("FREQ=DAILY;INTERVAL=2", "every 2 days"),
         ("FREQ=WEEKLY;BYDAY=SU", "every week on Sunday"),
         ("FREQ=WEEKLY;INTERVAL=2;BYDAY=WE,MO,FR", "every 2 weeks on Monday, Wednesday and Friday"),
+        ("FREQ=WEEKLY;BYDAY=MO,MO", "every week on Monday"),
         ("FREQ=MONTHLY;BYDAY=-1SU", "FREQ=MONTHLY;BYDAY=-1SU"),
         ("FREQ=WEEKLY;COUNT=3", "FREQ=WEEKLY;COUNT=3"),
         ("nonsense", "nonsense"),
