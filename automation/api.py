@@ -11,9 +11,8 @@ from accounts.api import PersonField
 from automation import proposals
 from automation.models import Hypothesis, RecommendedAction, Verdict
 from core.rest import UUID, Filters, MomentFilter, ReadViewSet, Shape, WordsFilter, read_body, visible
+from incidents.api import LARGEST_NUMBER
 from incidents.models import Incident
-
-LARGEST_NUMBER = 2**63 - 1
 
 
 class EvidenceShape(serializers.Serializer):
@@ -109,6 +108,11 @@ class NewRecommendedActionShape(NewHypothesisShape):
 class ReviewShape(serializers.Serializer):
     feedback = serializers.CharField(
         required=False, allow_blank=True, max_length=proposals.LONGEST_FEEDBACK, help_text="What you say to it."
+    )
+    seen = serializers.ChoiceField(
+        Verdict.choices,
+        required=False,
+        help_text="The verdict that you saw. When somebody gave another one meanwhile, the answer is 409.",
     )
 
 

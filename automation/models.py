@@ -64,8 +64,11 @@ class Proposal(models.Model):
         return self.text[:80]
 
     @classmethod
-    def shown_although_hidden(cls, user):
-        return Exists(Incident.objects.filter(Incident.shown_although_hidden(user), pk=OuterRef("incident")))
+    def called(cls, user):
+        """Whoever answers the incident also reviews what is proposed about it."""
+        return Exists(Incident.objects.filter(Incident.called(user), pk=OuterRef("incident")))
+
+    shown_although_hidden = called
 
     @property
     def percent(self):

@@ -54,14 +54,14 @@ def propose(model, number, *, text, source, by, now, confidence=None, evidence=(
         **more,
     )
     sure = "" if row.percent is None else f", {row.percent} % sure"
-    said = f"{source} proposes a {WORDS[model]}{sure}: {_short(text)}"
+    said = f"{source} proposes a {WORDS[model]}{sure}: {first_line(text)}"
     timeline.record(incident, "proposed", said, at=now, by=by, via=via, proposal=str(row.uuid))
     return row
 
 
 @transaction.atomic
 def review(model, uuid, *, verdict, by, now, feedback="", seen="", via="web"):
-    """Approve or reject a proposal. Only a person does that; the same verdict again changes the feedback only.
+    """Approve or reject a proposal. Only a person does that; twice is harmless, and the last word counts.
 
     `seen` is the verdict that the reviewer saw: when somebody else said another one meanwhile, it is refused. Raises
     NotFound, NotAllowed, IllegalMove or DomainError. Approving an action records it; nothing is run.
@@ -78,24 +78,25 @@ def review(model, uuid, *, verdict, by, now, feedback="", seen="", via="web"):
         raise DomainError("Approve or reject it: another verdict there is not.")
     if by is None or by.is_machine:
         raise NotAllowed("A machine proposes and a person reviews. Use the token of a person, or the page.")
-    if seen and seen != row.verdict:
-        raise IllegalMove(f"{row.reviewed_by} {row.verdict} it meanwhile. Look at it again, then decide.")
     feedback = storable(feedback).strip()[:LONGEST_FEEDBACK]
     if row.verdict == verdict and row.feedback == feedback:
-        return row
+        return row  # the button was pressed twice, or two people agree
+    if seen and seen != row.verdict != Verdict.OPEN:
+        raise IllegalMove(f"{row.reviewed_by} {row.verdict} it meanwhile. Look at it again, then decide.")
     row.verdict, row.reviewed_by, row.reviewed_at, row.feedback = verdict, by, now, feedback
     row.save(update_fields=["verdict", "reviewed_by", "reviewed_at", "feedback"])
-    said = f"{by} {verdict} the {WORDS[model]} of {row.source}: {_short(row.text)}"
+    said = f"{by} {verdict} the {WORDS[model]} of {row.source}: {first_line(row.text)}"
     if feedback:
-        said += f" Feedback: {_short(feedback)}"
+        said += f" Feedback: {first_line(feedback)}"
     if model is RecommendedAction and verdict == Verdict.APPROVED:
         said += " No runbook belongs to it, so nothing was run: do it by hand."
     timeline.record(row.incident, "reviewed", said, at=now, by=by, via=via, proposal=str(row.uuid))
     return row
 
 
-def _short(text):
-    """The first line without its Markdown, for the timeline."""
-    first = text.strip().splitlines()[0]
-    line = " ".join(html.unescape(strip_tags(markdown.render(first))).split()) or first
-    return line if len(line) <= 200 else f"{line[:199]}…"
+def first_line(text, longest=200):
+    """The first line that says something, without its Markdown, for where there is only one line."""
+    shown = html.unescape(strip_tags(markdown.render(text)))
+    lines = (" ".join(line.split()) for part in (shown, text) for line in part.splitlines())
+    line = next((one for one in lines if one), "")
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

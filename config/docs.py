@@ -17,7 +17,7 @@ from core import markdown
 FOLDER = settings.BASE_DIR / "docs"
 # (heading, names): what somebody looks for first stands first; what is not named here comes last.
 GROUPS = [
-    ("For everybody on call", ["channels", "schedules", "calendars", "quiet", "sign-in", "privacy"]),
+    ("For everybody on call", ["phone", "channels", "schedules", "calendars", "quiet", "sign-in", "privacy"]),
     ("Setting up", ["integrations", "routing", "heartbeats", "wording", "access", "switching"]),
     ("Running it", ["configuration", "limits", "security", "audit", "api"]),
 ]
@@ -28,11 +28,6 @@ def _files():
     """`{name: Path}` of all there is to read. An address picks from it and never reaches the disk."""
     found = {path.stem: path for path in sorted(FOLDER.glob("*.md"))}
     return found | {f"decisions/{path.stem}": path for path in sorted((FOLDER / "decisions").glob("*.md"))}
-
-
-def is_there(name):
-    """Whether there is a document of this name."""
-    return name in _files()
 
 
 @functools.cache

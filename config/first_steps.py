@@ -3,8 +3,8 @@
 import dataclasses
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, F, OuterRef
 from django.utils.text import slugify
 
 from accounts.models import Membership, Role, Team, User
@@ -72,7 +72,8 @@ def progress(user, *, now):
     integration = None
     if team is not None:
         of_team = Integration.objects.filter(is_enabled=True, service__team=team)
-        integration = of_team.select_related("service").order_by("-last_event_at", "pk").first()
+        last = F("last_event_at").desc(nulls_last=True)  # one that sends counts, however many others do not yet
+        integration = of_team.select_related("service").order_by(last, "pk").first()
     methods = [one for one in user.contact_methods.order_by("pk") if one.is_usable]
     tests = Notification.objects.filter(user=user, kind__in=[Kind.TEST.value, Kind.PAGE.value], state__in=ARRIVED)
     has_arrived = tests.exists()
@@ -197,7 +198,10 @@ def _made(row):
         row.full_clean(exclude=["key_hash"])
     except ValidationError as error:
         raise DomainError(" ".join(error.messages)) from None
-    row.save()
+    try:
+        row.save()
+    except IntegrityError:  # the same was made in the same moment, by a second click or by somebody else
+        raise DomainError("Somebody made the same just now. Look at what is there, then go on.") from None
     return row
 
 

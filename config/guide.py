@@ -2,7 +2,6 @@
 
 import functools
 import io
-from urllib.parse import urlsplit
 
 import qrcode
 from django.conf import settings
@@ -19,8 +18,8 @@ from qrcode.image.svg import SvgPathImage
 
 from accounts.permissions import may
 from alerts.setup import address
-from config import first_steps
-from core import hosts, packages
+from config import checks, first_steps
+from core import packages
 from core.errors import DomainError
 from notifications import push
 
@@ -46,6 +45,7 @@ def _show(request, *, error="", error_at="", key="", integration=None, status=20
         "steps": {step.name: step for step in progress.steps},
         "may_make": first_steps.may_make(request.user, progress.team),
         "may_configure": progress.team is not None and may(request.user, "configure", progress.team),
+        "delay_minutes": first_steps.DELAY_MINUTES,
         "error": error,
         "error_at": error_at,
         "typed": request.POST,
@@ -53,7 +53,7 @@ def _show(request, *, error="", error_at="", key="", integration=None, status=20
         "made": integration,
         "here": here,
         "qr": _qr(here),
-        "is_local": hosts.is_loopback(urlsplit(settings.PUBLIC_URL).hostname or ""),
+        "is_local": checks.is_local(),
         "push_key": push.public_key(),
         "missing": packages.missing() if may(request.user, "administer") else [],
     }

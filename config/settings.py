@@ -393,6 +393,7 @@ SPECTACULAR_SETTINGS = {
         "SwapStateEnum": "oncall.models.ShiftRequest.State",
         "OfferStateEnum": "oncall.models.Offer.State",
         "ServiceStateEnum": "catalog.state.CHOICES",
+        "VerdictEnum": "automation.models.Verdict",
     },
 }
 

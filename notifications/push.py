@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import etag, require_GET, require_POST
 
+from accounts.sessions import device
 from core import secrets
 from core.errors import NotFound
 from notifications import providers, receipts
@@ -33,24 +34,6 @@ PACKAGES = (
 # --bg and --surface of static/css/watchbill.css: a manifest knows one theme only, and people are called at night.
 BACKGROUND, THEME = "#0b0e13", "#12161d"
 STATES = {"shown": "delivered", "clicked": "read"}
-# The first that is found in the User-Agent counts: Edge also calls itself Chrome, and Chrome also Safari.
-BROWSERS = (
-    ("Firefox", ("Firefox/", "FxiOS/")),
-    ("Edge", ("Edg/", "EdgA/", "EdgiOS/")),
-    ("Opera", ("OPR/",)),
-    ("Samsung Internet", ("SamsungBrowser/",)),
-    ("Chrome", ("Chrome/", "CriOS/")),
-    ("Safari", ("Safari/",)),
-)
-SYSTEMS = (
-    ("Android", ("Android",)),
-    ("iPhone", ("iPhone",)),
-    ("iPad", ("iPad",)),
-    ("Windows", ("Windows",)),
-    ("Mac", ("Macintosh", "Mac OS X")),
-    ("ChromeOS", ("CrOS",)),
-    ("Linux", ("Linux",)),
-)
 
 
 def public_key():
@@ -169,7 +152,7 @@ def subscribe(request):
     if method is None:
         if ContactMethod.objects.filter(user=request.user, channel=channel.kind).count() >= MOST_BROWSERS:
             return _trouble(f"You have {MOST_BROWSERS} browsers. Delete one that you no longer use first.")
-        label = browser_name(request.headers.get("User-Agent", ""))
+        label = device(request.headers.get("User-Agent", ""))
         method = ContactMethod(user=request.user, channel=channel.kind, label=label)
     method.address, method.options = address, {"key": ours}
     method.verified_at, method.disabled_reason = timezone.now(), ""
@@ -211,13 +194,6 @@ def receipt(request):
         return _trouble("Too early: say it again in a moment.", 409)
     receipts.report(WebPush.kind, str(uuid), state, at=timezone.now())
     return HttpResponse(status=204)
-
-
-def browser_name(user_agent):
-    """A label for the browser, for example “Firefox on Android”."""
-    browser = next((name for name, marks in BROWSERS if any(mark in user_agent for mark in marks)), "Browser")
-    system = next((name for name, marks in SYSTEMS if any(mark in user_agent for mark in marks)), "")
-    return f"{browser} on {system}" if system else browser
 
 
 def _values(request):

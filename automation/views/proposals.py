@@ -38,7 +38,7 @@ DONE = {
 @require_GET
 def panel(request, number):
     incident = get_object_or_404(visible(Incident.objects.all(), request.user), pk=number)
-    return _show(request, incident, request.user, may(request.user, "respond", incident))
+    return _show(request, incident, request.user, may_review=may(request.user, "respond", incident))
 
 
 @login_required
@@ -57,7 +57,7 @@ def review(request, number, kind, uuid, verdict):
 def link_panel(request, token):
     """The same for whoever holds the link of a message."""
     person, incident = _holder(token)
-    return _guarded(_show(request, incident, person, may_somewhere(person, "respond"), token=token))
+    return _guarded(_show(request, incident, person, may_review=True, token=token))
 
 
 @csrf_exempt
@@ -65,22 +65,27 @@ def link_panel(request, token):
 def link_review(request, token, kind, uuid, verdict):
     """Approve or reject a proposal by the link of a message: the link is the credential, while it is not expired."""
     person, incident = _holder(token)
-    if not may_somewhere(person, "respond"):
-        raise PermissionDenied(answers.refusal(person))
     _review(request, incident, kind, uuid, verdict, by=person, via="link")
     return _guarded(redirect("automation:link-proposals", token))
 
 
 def _holder(token):
-    """The person whom a link was sent to, and its one incident. Raises Http404 when it is not such a link."""
+    """The person whom a link was sent to, and its one incident.
+
+    Raises Http404 when it is not such a link, and PermissionDenied when they answer nothing any more: whoever has left
+    still has the mail.
+    """
     try:
         notification = links.holder_of(token, now=timezone.now())
     except DomainError as error:
         raise Http404 from error
     numbers = answers.numbers_of(notification)
-    if notification.user is None or len(numbers) != 1:
+    person = notification.user
+    if person is None or len(numbers) != 1:
         raise Http404
-    return notification.user, get_object_or_404(Incident.objects.select_related("team"), pk=numbers[0])
+    if not may_somewhere(person, "respond"):
+        raise PermissionDenied(answers.refusal(person))
+    return person, get_object_or_404(Incident, pk=numbers[0])
 
 
 def _review(request, incident, kind, uuid, verdict, *, by, via):
@@ -96,15 +101,17 @@ def _review(request, incident, kind, uuid, verdict, *, by, via):
         messages.success(request, DONE[kind, verdict])
 
 
-def _show(request, incident, person, may_review, token=""):
+def _show(request, incident, person, *, may_review, token=""):
     hush = hushed(person)
-    people = ("proposed_by", "reviewed_by")
-    hypotheses = list(Hypothesis.objects.filter(incident=incident).select_related(*people))
-    actions = list(RecommendedAction.objects.filter(incident=incident).select_related(*people, "hypothesis"))
+    hypotheses = list(Hypothesis.objects.filter(incident=incident).select_related("reviewed_by"))
+    actions = list(RecommendedAction.objects.filter(incident=incident).select_related("reviewed_by", "hypothesis"))
     for kind, rows in (("hypothesis", hypotheses), ("action", actions)):
         for row in rows:
             row.kind, row.text, row.feedback = kind, hush(row.text), hush(row.feedback)
+            row.evidence = [{**one, "text": hush(one["text"])} for one in row.evidence]
             row.approve_url, row.reject_url = (_address(incident, row, verdict, token) for verdict in VERDICTS)
+    for row in actions:
+        row.follows_from = proposals.first_line(hush(row.hypothesis.text), 120) if row.hypothesis else ""
     # The most likely first, and what was rejected last.
     order = {"approved": 0, "open": 1, "rejected": 2}
     for rows in (hypotheses, actions):

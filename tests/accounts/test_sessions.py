@@ -34,6 +34,7 @@ def key_of(client):
         (FIREFOX, "Firefox on Linux"),
         (IPHONE, "Safari on iPhone"),
         (EDGE, "Edge on Windows"),
+        ("Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/141.0 Mobile Safari/537.36", "Chrome on Android"),
         ("curl/8.5.0", "curl"),
         ("", "Unknown browser"),
         ("a" * 500, "a" * 40),

@@ -1,6 +1,7 @@
 """What machines propose about an incident, and what people say to it."""
 
 import datetime as dt
+import re
 
 import pytest
 from django.urls import reverse
@@ -68,6 +69,27 @@ def test_the_same_verdict_twice_is_said_once(incident, agent, bob, now):
     for _ in range(2):
         proposals.review(Hypothesis, row.uuid, verdict="rejected", by=bob, now=now, seen="")
     assert incident.timeline.filter(kind="reviewed").count() == 1
+
+
+def test_a_button_that_is_pressed_twice_is_harmless(incident, agent, bob, now):
+    row = posted(incident, agent)
+    for _ in range(2):
+        proposals.review(Hypothesis, row.uuid, verdict="approved", by=bob, now=now, feedback="Yes.", seen="open")
+    assert incident.timeline.filter(kind="reviewed").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("```\nkubectl rollout undo\n```", "kubectl rollout undo"),
+        ("# Roll back\n\nNow.", "Roll back"),
+        ("Disk & <b>\nmore", "Disk & <b>"),
+        ("---", "---"),
+        ("x" * 300, "x" * 199 + "…"),
+    ],
+)
+def test_one_line_says_the_first_thing_without_its_markdown(text, line):
+    assert proposals.first_line(text) == line
 
 
 def test_a_verdict_on_what_somebody_else_decided_meanwhile_is_refused(incident, agent, alice, bob, now):
@@ -186,6 +208,50 @@ def test_a_person_approves_and_a_machine_does_not_by_the_api(incident, agent, ap
     assert row.verdict == "approved"
 
 
+def test_a_program_that_says_which_verdict_it_saw_overrules_nobody(incident, agent, api, alice):
+    row = posted(incident, agent)
+    proposals.review(Hypothesis, row.uuid, verdict="approved", by=alice, now=timezone.now())
+    path = f"/api/v1/hypotheses/{row.uuid}/reject"
+    answer = api.post(path, {"seen": "open"}, format="json")
+    assert answer.status_code == 409 and "Alice approved it meanwhile" in answer.data["detail"]
+    assert api.post(path, {"seen": "maybe"}, format="json").status_code == 400
+    answer = api.post(path, {"seen": "approved"}, format="json")
+    assert answer.status_code == 200 and answer.data["verdict"] == "rejected"
+
+
+def test_of_a_hidden_incident_nothing_can_be_proposed_read_or_reviewed(agent, bob, api, client):
+    hidden = factories.TeamFactory(name="Secret lab", is_private=True)
+    incident = factories.IncidentFactory(service=factories.ServiceFactory(team=hidden), team=hidden)
+    row = factories.HypothesisFactory(incident=incident)
+    assert api.get("/api/v1/hypotheses").data["results"] == []
+    assert api.get(f"/api/v1/hypotheses/{row.uuid}").status_code == 404
+    assert api.post(f"/api/v1/hypotheses/{row.uuid}/approve", {}, format="json").status_code == 404
+    body = {"incident": incident.pk, "text": "Disk", "source": "agent"}
+    answer = api.post("/api/v1/hypotheses", body, format="json")
+    assert answer.status_code == 400 and "There is no incident" in answer.data["errors"][0]["message"]
+    client.force_login(bob)
+    assert client.get(reverse("automation:proposals", args=[incident.pk])).status_code == 404
+    address = reverse("automation:proposal-review", args=[incident.pk, "hypothesis", row.uuid, "approve"])
+    assert client.post(address).status_code == 404
+    row.refresh_from_db()
+    assert row.verdict == "open" and Hypothesis.objects.count() == 1
+
+
+@pytest.mark.parametrize("is_called", [True, False])
+def test_whoever_was_called_from_another_team_reviews_by_the_api_as_on_the_page(incident, agent, client, is_called):
+    dora = factories.UserFactory(name="Dora", role=Role.OBSERVER)
+    factories.MembershipFactory(user=dora)
+    if is_called:
+        factories.NotificationFactory(user=dora, topic=incident.topic, kind="page")
+    api = APIClient()
+    api.force_authenticate(dora)
+    client.force_login(dora)
+    hypothesis, action = posted(incident, agent), posted(incident, agent, RecommendedAction)
+    answer = api.post(f"/api/v1/hypotheses/{hypothesis.uuid}/approve", {}, format="json")
+    page = client.post(reverse("automation:proposal-review", args=[incident.pk, "action", action.uuid, "approve"]))
+    assert (answer.status_code, page.status_code) == ((200, 302) if is_called else (403, 403))
+
+
 # --- the pages ------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +267,30 @@ def test_the_panel_shows_what_is_proposed_and_takes_a_verdict(incident, agent, c
     assert (row.verdict, row.reviewed_by, row.feedback) == ("approved", bob, "Yes")
     panel = client.get(reverse("automation:proposals", args=[incident.pk]), headers={"X-Fragment": "panel"})
     assert b"<html" not in panel.content and b"Approved by Bob" in panel.content
+
+
+def test_the_page_of_its_own_has_its_headings_in_order(incident, agent, client, bob):
+    posted(incident, agent)
+    client.force_login(bob)
+    page = client.get(reverse("automation:proposals", args=[incident.pk])).content.decode()
+    assert re.findall(r"<h([1-6])", page[page.index("<main") : page.index("</main")]) == ["1", "2", "3"]
+
+
+def test_a_new_verdict_does_not_begin_with_what_somebody_else_said(incident, agent, client, alice, bob):
+    row = posted(incident, agent)
+    proposals.review(Hypothesis, row.uuid, verdict="approved", by=alice, now=timezone.now(), feedback="I see it too.")
+    client.force_login(bob)
+    page = client.get(reverse("automation:proposals", args=[incident.pk])).content.decode()
+    assert "“I see it too.”" in page and 'value="I see it too."' not in page
+
+
+def test_names_of_private_teams_are_in_no_part_of_it(incident, agent, client, bob):
+    factories.TeamFactory(name="Secret lab", is_private=True)
+    why = posted(incident, agent, text="Secret lab did it.", evidence=[{"text": "Secret lab says so."}])
+    posted(incident, agent, RecommendedAction, text="Ask Secret lab.", hypothesis=why)
+    client.force_login(bob)
+    page = client.get(reverse("automation:proposals", args=[incident.pk])).content.decode()
+    assert "Secret lab" not in page and page.count("(private)") == 4
 
 
 def test_two_people_at_once_are_told_of_each_other(incident, agent, client, alice, bob):
@@ -246,6 +336,19 @@ def test_whoever_holds_the_link_of_a_page_reviews_without_signing_in(incident, a
     # It is no answer to the page: the escalation goes on.
     incident.refresh_from_db()
     assert incident.status == "triggered"
+
+
+def test_whoever_has_left_sees_nothing_behind_an_old_link(incident, agent, client):
+    row = posted(incident, agent)
+    page = Notification.objects.filter(topic=incident.topic, user__isnull=False).first()
+    Notification.objects.filter(pk=page.pk).update(link_expires_at=timezone.now() + MINUTE)
+    type(page.user).objects.filter(pk=page.user_id).update(is_active=False)
+    token = links.token(page.uuid, "acknowledge")
+    answer = client.get(f"/l/{token}/proposals")
+    assert answer.status_code == 403 and b"The disk is full." not in answer.content
+    assert client.post(f"/l/{token}/proposals/hypothesis/{row.uuid}/approve").status_code == 403
+    row.refresh_from_db()
+    assert row.verdict == "open"
 
 
 def test_an_expired_or_forged_link_shows_nothing(incident, agent, client):

@@ -8,11 +8,13 @@ from alerts.models import Integration
 from catalog import policies
 from catalog.models import Service
 from config import first_steps
+from core.errors import DomainError
 from incidents import lifecycle
 from incidents.models import Incident
 from notifications import probes
 from notifications.models import Notification
 from tests import factories
+from tests.threads import at_once
 
 PANEL = {"X-Fragment": "panel"}
 
@@ -82,6 +84,25 @@ def test_two_services_of_one_name_in_different_cases_of_slugs_both_get_an_addres
     second = first_steps.make_service(newcomer, team=first.team, team_name="", service_name="Checkout?")
     assert (first.slug, second.slug) == ("checkout", "checkout-2")
     assert first.policy.is_team_default and not second.policy.is_team_default
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_clicks_in_the_same_moment_make_one_team(newcomer):
+    def make():
+        return first_steps.make_service(newcomer, team=None, team_name="Shop", service_name="Checkout")
+
+    outcomes = at_once(make, make)
+    assert Team.objects.count() == Service.objects.count() == Membership.objects.count() == 1
+    (refused,) = [one for one in outcomes if not isinstance(one, Service)]
+    assert isinstance(refused, DomainError), refused
+
+
+def test_one_integration_that_sends_is_enough(newcomer):
+    service = first_steps.make_service(newcomer, team=None, team_name="Shop", service_name="Checkout")
+    for _ in range(2):
+        sending, _ = first_steps.make_integration(newcomer, service.pk)
+    Integration.objects.filter(pk=sending.pk).update(last_event_at=timezone.now())
+    assert "integration" in done(newcomer)
 
 
 def test_whoever_may_not_is_told_whom_to_ask(client, charlie, service):

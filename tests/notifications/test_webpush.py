@@ -268,20 +268,6 @@ def test_turning_push_off_deletes_only_this_browser(signed_up, service, client, 
     assert list(ContactMethod.objects.filter(user=alice)) == [other]
 
 
-@pytest.mark.parametrize(
-    "agent, name",
-    [
-        (CHROME, "Chrome on Android"),
-        ("Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0", "Firefox on Linux"),
-        ("Mozilla/5.0 (Windows NT 10.0) Chrome/126.0 Safari/537.36 Edg/126.0", "Edge on Windows"),
-        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Version/17.5 Safari/604.1", "Safari on iPhone"),
-        ("", "Browser"),
-    ],
-)
-def test_a_browser_is_named_after_what_it_is(agent, name):
-    assert push.browser_name(agent) == name
-
-
 # --- what the browser reports ---------------------------------------------------------------------------------
 def test_a_page_that_is_shown_and_clicked_is_delivered_and_read(signed_up, service, alice):
     now = timezone.now()
