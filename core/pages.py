@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 def asked(request):
     """The names of the fragments that a request is about; none when it wants the whole page."""
     wanted = request.headers.get("X-Fragment") or request.GET.get("fragment", "")
-    return [name for name in wanted.split(",") if name]
+    return [name for name in dict.fromkeys(wanted.split(",")) if name]
 
 
 def respond(request, template, context, *, fragments=(), status=200):

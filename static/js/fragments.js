@@ -120,16 +120,17 @@ function isSeen(element, top = 0) {
 
 // Fetches fragments of this page anew. False: it could not be done now, so try again later.
 export async function refresh(wanted = names()) {
-  let answer;
+  let answer, text;
   try {
     const headers = { "X-Fragment": wanted.join(","), "X-News": "1" };
     document.dispatchEvent(new CustomEvent("fragments:asked", { detail: { headers } })); // a page may add what it shows
     answer = await fetch(location.href, { headers, cache: "no-store", signal: AbortSignal.timeout(15_000) });
+    text = await answer.text(); // a connection also ends in the middle of an answer
   } catch {
     return false;
   }
   if (answer.status >= 500 || answer.status === 429) return false;
-  const parent = parse(await answer.text()).body;
+  const parent = parse(text).body;
   // Signed out, or it is hidden from us now, or it is another page since the server was updated.
   if (!answer.ok || answer.redirected || !hasFragments(parent)) return reload();
   merge(parent).forEach((element) => element.nodeType === Node.ELEMENT_NODE && htmx.process(element));
@@ -163,7 +164,8 @@ function lead(detail) {
   const wasLed = asked.pathname !== got.pathname;
   // A page that asks who we are leads back to this one, and not to the address of a form.
   if (wasLed && xhr.status < 400 && !body.classList.contains("framed")) location.reload();
-  else if (wasLed) location.assign(got.pathname === location.pathname ? location.href : got.href);
+  else if (wasLed && got.pathname === location.pathname) location.reload(); // an address with a # would only scroll
+  else if (wasLed) location.assign(got.href);
   else if (xhr.status >= 400) say(sentence(body) || "This was refused. Reload the page and try again.");
   else renew(page);
 }

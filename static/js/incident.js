@@ -57,6 +57,8 @@ document.body.addEventListener("htmx:beforeRequest", ({ detail }) => {
   detail.xhr.timeout = WAIT_MS;
   undone.set(detail.xhr, expected(detail.elt));
 });
+// Before what is true now is merged in, else the guess would be put back over it.
+document.body.addEventListener("htmx:beforeSwap", ({ detail }) => detail.xhr.status >= 400 && takeBack(detail.xhr));
 for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout", "htmx:sendAbort"]) {
   document.body.addEventListener(name, ({ detail }) => takeBack(detail.xhr));
 }
@@ -134,7 +136,7 @@ async function showPreview(wanted) {
   const body = new FormData(note.form);
   const answer = await fetch(button.dataset.url, { method: "POST", body }).catch(() => null);
   if (mine !== asked || place.hidden) return;
-  if (!answer?.ok) return say("The preview could not be made. The note can be added all the same.");
+  if (!answer?.ok || answer.redirected) return say("The preview could not be made. The note can be added all the same.");
   // The server made it of Markdown and let safe elements through, as it does for the timeline.
   const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
   place.replaceChildren(...parsed.body.childNodes);

@@ -50,11 +50,12 @@ document.addEventListener("change", (event) => {
   show();
 });
 
-// What was done to them is done.
-document.addEventListener("htmx:beforeRequest", (event) => {
-  if (event.target.id !== "bulk") return;
+// What was done to them is done; what did not arrive can be pressed again.
+document.addEventListener("htmx:beforeOnLoad", ({ detail }) => {
+  const form = detail.requestConfig.elt;
+  if (form.id !== "bulk" || detail.xhr.status >= 400) return;
   chosen.clear();
-  for (const menu of event.target.querySelectorAll("details[open]")) menu.open = false;
+  for (const menu of form.querySelectorAll("details[open]")) menu.open = false;
 });
 document.addEventListener("fragments:merged", show);
 
@@ -104,26 +105,16 @@ document.addEventListener("keydown", (event) => {
 $("finder")?.addEventListener("submit", () => (menu.open = false));
 
 // --- by keyboard ------------------------------------------------------------------------------------------------
+// The keys that walk through rows are those of every page (shortcuts.js); this one is for the row that has the focus.
 
 const SELECT = "x";
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=checkbox]), textarea, select")) return;
-  const row = document.querySelector("#listed tr.is-cursor");
-  if (!row) return;
-  if (event.key === SELECT) {
-    const box = row.querySelector("input[name=number]");
-    if (!box) return;
-    pick(box, !box.checked);
-    last = box.value;
-    show();
-  }
-});
-
-// The keys that walk through rows are those of every page (shortcuts.js); the row that has the focus is remembered.
-document.addEventListener("focusin", (event) => {
-  const here = event.target.closest("#listed tr");
-  if (!here) return;
-  for (const row of document.querySelectorAll("#listed tr")) row.classList.toggle("is-cursor", row === here);
+  const box = event.key === SELECT && event.target.closest("#listed tr")?.querySelector("input[name=number]");
+  if (!box) return;
+  pick(box, !box.checked);
+  last = box.value;
+  show();
 });
 
 show();

@@ -16,7 +16,7 @@ const FINAL = [4401, 4403]; // signed out, or a foreign origin: trying again can
 let since = Number(page.since);
 let socket;
 let wait = FIRST_WAIT_MS;
-let silence; // runs out when nothing was heard for too long
+let heardAt = 0;
 let retry;
 let lostAt = 0;
 
@@ -46,14 +46,10 @@ function connect() {
   if (socket && socket.readyState <= WebSocket.OPEN) return;
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   const mine = (socket = new WebSocket(`${scheme}//${location.host}${page.socket}?since=${since}`));
-  const listen = () => {
-    clearTimeout(silence);
-    silence = setTimeout(() => drop(mine), SILENT_MS);
-  };
-  listen();
+  heardAt = Date.now();
   mine.onmessage = (event) => {
     if (mine !== socket) return;
-    listen();
+    heardAt = Date.now();
     wait = FIRST_WAIT_MS;
     lostAt = 0;
     show("live", "Live");
@@ -66,16 +62,16 @@ function connect() {
   mine.onclose = (event) => mine === socket && lost(event.code);
 }
 
-// Not every network says that it is gone: a closing handshake that nobody answers takes minutes.
-function drop(one) {
-  if (one !== socket) return;
-  one.onclose = one.onmessage = null;
-  one.close();
+// Not every network says that it is gone, nor does a device that slept: a closing handshake that nobody answers takes
+// minutes.
+function drop() {
+  if (!socket) return;
+  socket.onclose = socket.onmessage = null;
+  socket.close();
   lost();
 }
 
 function lost(code) {
-  clearTimeout(silence);
   socket = null;
   if (code === 4401 && reload()) return; // leads to the sign-in page and back
   lostAt ||= Date.now();
@@ -127,7 +123,8 @@ async function run() {
   wanted = new Set();
   tellers = [];
   told.forEach((tell) => tell());
-  const isDone = !asked.length || (await fetchFragments(asked));
+  // What cannot be merged is loaded anew: a page that says it is live must not stand still.
+  const isDone = !asked.length || (await fetchFragments(asked).catch(() => reload()));
   running = false;
   lastAt = performance.now();
   if (!isDone) {
@@ -146,6 +143,7 @@ function everythingMayHaveChanged() {
 let minuteAt = Date.now();
 
 function tick() {
+  if (Date.now() - heardAt > SILENT_MS) drop();
   showLost();
   if (document.hidden || !navigator.onLine || Date.now() - minuteAt < MINUTE_MS) return;
   minuteAt = Date.now();
@@ -158,9 +156,7 @@ if (page.socket) {
   connect();
   setInterval(tick, 1000);
   addEventListener("online", hurry);
-  addEventListener("offline", () => {
-    if (socket) drop(socket);
-  });
+  addEventListener("offline", drop);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
     hurry();

@@ -14,7 +14,7 @@ let isMerged = false;
 // A copy begins at its top, where its age stands: after a reload a browser would put what is below that where it was.
 history.scrollRestoration = body.dataset.copyAt ? "manual" : "auto";
 
-const ask = (what) => worker.controller?.postMessage(what);
+const ask = (what) => worker?.controller?.postMessage(what);
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -58,11 +58,8 @@ function showAge() {
 
 async function comeBack() {
   if (!body.dataset.copyAt && !document.querySelector("[data-offline]")) return;
-  try {
-    await fetch("/push/session", { cache: "no-store" });
-  } catch {
-    return;
-  }
+  const answer = await fetch("/push/session", { cache: "no-store" }).catch(() => undefined);
+  if (!answer || answer.status >= 500) return; // nobody is there, or only a proxy
   // A page of fragments stays as it is around them, with what somebody typed; another is loaded anew.
   if (!document.querySelector("[data-fragment]:not([data-fragment=messages])")) return location.reload();
   const { names, refresh } = await import("./fragments.js");

@@ -14,11 +14,14 @@ const WAIT_MS = 90;
 const GONE = "The server could not be reached, or you are signed out. Reload the page in a moment.";
 const here = new Map(); // lines of this page, and the elements that they press
 let asking, waiting, active;
+let shown = null; // the words that the lines fit
+let isEntered = false; // Enter was pressed for words that they do not fit yet
 
 export function open() {
   if (dialog.open) return dialog.close();
   document.querySelectorAll("dialog[open]").forEach((other) => other.close());
   field.value = "";
+  isEntered = false;
   dialog.showModal();
   field.focus();
   ask();
@@ -28,16 +31,21 @@ async function ask() {
   asking?.abort();
   asking = new AbortController();
   const { signal } = asking;
+  shown = null;
+  const words = field.value;
   try {
-    const query = new URLSearchParams({ q: field.value });
+    const query = new URLSearchParams({ q: words });
     const answer = await fetch(`${dialog.dataset.results}?${query}`, { headers: { "X-Fragment": "results" }, signal });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const found = page.querySelector('[data-fragment="results"]');
-    if (!answer.ok || !found) return show(null, GONE);
-    show(found, "Nothing has these words. Try fewer, or the number of an incident.");
+    if (!answer.ok || !found) show(null, GONE);
+    else show(found, "Nothing has these words. Try fewer, or the number of an incident.");
   } catch (error) {
-    if (error.name !== "AbortError") show(null, GONE);
+    if (error.name === "AbortError") return;
+    show(null, GONE);
   }
+  shown = words;
+  if (isEntered) enter();
 }
 
 function show(found, otherwise) {
@@ -48,6 +56,12 @@ function show(found, otherwise) {
   count.textContent = lines.length ? `${lines.length} lines fit.` : otherwise;
   activate(lines[0]);
   list.scrollTop = 0;
+}
+
+// The first line that fits what was typed before leads elsewhere: Enter waits for those that fit now.
+function enter() {
+  isEntered = shown !== field.value;
+  if (!isEntered && dialog.open) active?.click();
 }
 
 function ofThisPage() {
@@ -106,9 +120,10 @@ function run(line, event) {
 
 dialog.querySelector("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  active?.click();
+  enter();
 });
 field.addEventListener("input", () => {
+  isEntered = false;
   clearTimeout(waiting);
   waiting = setTimeout(ask, WAIT_MS);
 });

@@ -1,6 +1,7 @@
 // Swiping an incident of a list on a phone: to the right acknowledges, to the left resolves. It is sent after a moment in
 // which it can be undone, or at once when the page is put away. Who does not swipe has the buttons.
 /* global htmx */
+import { names } from "./fragments.js";
 
 const UNDO_MS = 4000;
 const STARTS_PX = 12; // before that it may still be a tap, or become scrolling
@@ -13,6 +14,7 @@ const narrow = matchMedia("(max-width: 46rem)");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const kept = new Map(); // number -> what is sent when its time is up
 let swipe;
+let sent = Promise.resolve(); // one after the other: htmx would drop what is pressed while it sends
 
 function numberOf(row) {
   return row.dataset.number || /^incident-(\d+)$/.exec(row.id)?.[1];
@@ -105,19 +107,23 @@ function values() {
   return { csrfmiddlewaretoken: token, next: location.pathname + location.search };
 }
 
-async function send(number) {
-  const { verb } = kept.get(number);
-  forget(number);
-  await htmx.ajax("POST", address(number, verb), {
-    source: document.body, target: "#main", swap: "fragments", values: values(),
+function send(number) {
+  const one = kept.get(number);
+  sent = sent.then(async () => {
+    if (kept.get(number) !== one) return; // undone, or sent when the page was put away
+    forget(number);
+    const how = { source: document.body, target: "#main", swap: "fragments", values: values() };
+    await htmx.ajax("POST", address(number, one.verb), how).catch(() => undefined); // fragments.js says that it failed
   });
 }
 
-// The page is put away: what is still kept goes now, and arrives also when the page is gone.
+// The page is put away: what is still kept goes now, and arrives also when the page is gone. What the server says to it
+// waits for the next page, as nobody reads this answer (X-News).
 function sendAll() {
   for (const [number, { verb }] of [...kept]) {
     forget(number);
-    fetch(address(number, verb), { method: "POST", body: new URLSearchParams(values()), keepalive: true, headers: { "X-Fragment": "rows" } })
+    const headers = { "X-Fragment": names()[0], "X-News": "1" };
+    fetch(address(number, verb), { method: "POST", body: new URLSearchParams(values()), keepalive: true, headers })
       .catch(() => undefined); // without a connection the service worker keeps it
   }
 }

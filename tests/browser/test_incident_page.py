@@ -40,7 +40,7 @@ def test_a_page_is_acknowledged_seen_by_another_and_resolved(open_page, incident
 
 
 def test_what_is_pressed_shows_before_the_server_answers(open_page, incident, bob):
-    page = live(open_page(f"/incidents/{incident.pk}", bob))
+    page = live(open_page(f"/incidents/{incident.pk}", bob, service_workers="block"))
     waiting = []
     page.route("**/do/acknowledge", lambda route: waiting.append(route))
     with page.expect_request("**/do/acknowledge"):
@@ -54,7 +54,7 @@ def test_what_is_pressed_shows_before_the_server_answers(open_page, incident, bo
 
 
 def test_a_press_that_does_not_arrive_is_taken_back_and_said(open_page, incident, bob):
-    page = live(open_page(f"/incidents/{incident.pk}", bob))
+    page = live(open_page(f"/incidents/{incident.pk}", bob, service_workers="block"))
     page.route("**/do/acknowledge", lambda route: route.abort())
     page.get_by_role("button", name="Acknowledge").click()
     expect(page.locator("#messages")).to_contain_text("The server could not be reached.")
@@ -63,11 +63,13 @@ def test_a_press_that_does_not_arrive_is_taken_back_and_said(open_page, incident
 
 
 def test_a_press_that_comes_too_late_says_what_happened_meanwhile(open_page, incident, alice, bob):
-    page = open_page(f"/incidents/{incident.pk}", bob)
+    page = open_page(f"/incidents/{incident.pk}", bob, service_workers="block")
     page.route("**/do/acknowledge", lambda route: resolve_first(route, incident.pk, alice))
+    page.route(f"**/incidents/{incident.pk}", lambda route: route.abort())  # the news cannot correct it
     page.get_by_role("button", name="Acknowledge").click()
     expect(page.locator("#messages")).to_contain_text(re.compile("Alice resolved it"))
     expect(chip(page)).to_have_text("Resolved")
+    expect(page.locator(".head")).to_have_class(re.compile("head-resolved"))
     expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
 
 
@@ -77,7 +79,7 @@ def resolve_first(route, number, by):
 
 
 def test_the_keys_press_the_buttons(open_page, incident, bob):
-    page = live(open_page(f"/incidents/{incident.pk}", bob))
+    page = live(open_page(f"/incidents/{incident.pk}", bob, service_workers="block"))
     for key, field in (("s", "#snooze-minutes"), ("r", "#resolve-note"), ("n", "#note-text")):
         page.keyboard.press(key)
         expect(page.locator(field)).to_be_focused()
@@ -89,7 +91,7 @@ def test_the_keys_press_the_buttons(open_page, incident, bob):
 
 
 def test_the_whole_way_by_keyboard_alone(open_page, incident, bob):
-    page = live(open_page(f"/incidents/{incident.pk}", bob))
+    page = live(open_page(f"/incidents/{incident.pk}", bob, service_workers="block"))
     page.get_by_role("button", name="Acknowledge").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Start investigating")).to_be_visible()

@@ -123,6 +123,29 @@ def test_selected_rows_stay_selected_when_news_come(open_page, four, service, bo
     expect(page.locator("#bulk-count")).to_have_text("1 selected")
 
 
+def test_what_could_not_be_sent_stays_selected(open_page, four, service, bob):
+    page = open_page("/incidents", bob, service_workers="block")
+    live(page)
+    page.route("**/incidents/bulk", lambda route: route.abort())
+    page.get_by_label(f"Select incident {four[0].pk}").check()
+    page.locator("#bulk").get_by_role("button", name="Acknowledge").click()
+    expect(page.locator("#messages")).to_contain_text("The server could not be reached.")
+    opened = lifecycle.trigger(service, title="One more", severity="low", now=timezone.now())
+    expect(page.locator(f"#incident-{opened.pk}")).to_be_visible()
+    expect(page.locator("#bulk-count")).to_have_text("1 selected")
+
+
+def test_the_row_with_the_focus_is_selected_by_a_key_also_after_news(open_page, four, service, bob):
+    page = open_page("/incidents", bob)
+    live(page)
+    expect(page.locator("html[data-keys]")).to_have_count(1)
+    page.keyboard.press("j")
+    opened = lifecycle.trigger(service, title="One more", severity="low", now=timezone.now())
+    expect(page.locator(f"#incident-{opened.pk}")).to_be_visible()
+    page.keyboard.press("x")
+    expect(page.locator("#bulk-count")).to_have_text("1 selected")
+
+
 def test_rows_are_walked_selected_and_opened_by_keyboard(open_page, four, bob):
     page = open_page("/incidents", bob)
     live(page)

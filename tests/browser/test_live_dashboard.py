@@ -150,6 +150,34 @@ def test_a_lost_network_is_said_at_once_and_heals_at_once(incident, overview, se
     assert was_not_reloaded(page)
 
 
+def test_a_device_that_slept_does_not_take_its_old_connection_for_a_live_one(incident, overview):
+    page = overview()
+    made = []
+    page.on("websocket", lambda socket: made.append(socket))
+    page.clock.install()
+    page.clock.fast_forward("02:00")
+    wait_until(lambda: page.wait_for_timeout(50) or made, 60, "a new connection is made")
+    expect(page.locator("#connection")).to_have_text("Live", **LIVE)
+    assert was_not_reloaded(page)
+
+
+CUT = """() => {
+  const real = fetch;
+  window.fetch = async () => {
+    window.fetch = real;
+    return new Response(new ReadableStream({ start: (body) => body.error(new TypeError("cut")) }));
+  };
+}"""
+
+
+def test_an_answer_that_is_cut_off_in_the_middle_is_fetched_again(incident, overview, service):
+    page = overview()
+    page.evaluate(CUT)
+    one = opened(service)
+    expect(row_of(page, one)).to_contain_text("Search is slow", **LIVE)
+    assert was_not_reloaded(page)
+
+
 def test_whoever_is_signed_out_meanwhile_is_asked_to_sign_in_and_comes_back_here(
     house,
     incident,

@@ -10,7 +10,7 @@ from django.utils import timezone
 from core.models import IdempotencyKey
 from incidents import lifecycle
 from incidents.models import Incident
-from tests.browser.stage import expect
+from tests.browser.stage import expect, mark, was_not_reloaded
 from tests.browser.test_accessibility import complaints
 from tests.house import wait_until
 
@@ -56,6 +56,7 @@ def open_kept(open_page):
     return open_kept
 
 
+FILES = "caches.open('files').then((files) => files.keys()).then((all) => all.map((one) => one.url))"
 FILES_THERE = "caches.open('files').then((files) => files.keys()).then((all) => all.length > 5)"
 
 
@@ -159,6 +160,86 @@ def test_resolving_waits_too_and_keeps_its_note(open_kept, incident, alice):
     mend(page)
     resolved = Incident.objects.filter(pk=incident.pk, status="resolved", resolution_note="The disk was full.")
     wait_until(resolved.exists, 60, "it is resolved")
+
+
+def test_what_is_pressed_again_with_a_note_keeps_the_note(open_kept, incident, alice):
+    page = open_kept(f"/incidents/{incident.pk}", alice)
+    cut(page)
+    page.locator("#verb-resolve > summary").click()
+    for note in ("", "The disk was full."):  # what did not arrive is there to be pressed again
+        page.locator("#resolve-note").fill(note)
+        page.get_by_role("button", name="Resolve the incident").click()
+        wait_until(lambda: [one["note"] for one in queue(page)] == [note], 60, "one waits")  # noqa: B023
+    mend(page)
+    resolved = Incident.objects.filter(pk=incident.pk, status="resolved", resolution_note="The disk was full.")
+    wait_until(resolved.exists, 60, "it is resolved")
+
+
+BREAKS = """(path) => {
+  const real = self.fetch;
+  self.fetch = (url, ...more) =>
+    String(url).endsWith(path) ? Promise.resolve(new Response("", { status: 500 })) : real(url, ...more);
+}"""
+
+
+def test_what_cannot_be_sent_does_not_hold_up_the_rest(open_kept, incident, service, alice):
+    other = lifecycle.trigger(service, title="Search is slow", severity="high", now=timezone.now())
+    page = open_kept("/", alice)
+    (worker,) = page.context.service_workers
+    worker.evaluate(BREAKS, f"/api/v1/incidents/{incident.pk}/acknowledge")
+    cut(page)
+    acknowledge(page, incident)
+    expect(page.locator("#waiting li")).to_have_count(1)
+    acknowledge(page, other)
+    expect(page.locator("#waiting li")).to_have_count(2)
+    mend(page)
+    wait_until(is_acknowledged(other), 60, "the other one arrives")
+    expect(page.locator("#waiting")).to_contain_text(f"#{incident.pk} is not sent yet")
+
+
+def test_a_browser_that_can_keep_nothing_shows_the_pages_all_the_same(open_kept, incident, alice):
+    page = open_kept("/", alice)
+    (worker,) = page.context.service_workers
+    worker.evaluate(
+        "() => { Cache.prototype.put = caches.match = caches.open = async () => { throw new Error('full'); }; }"
+    )
+    for path in ("/incidents", f"/incidents/{incident.pk}"):
+        page.goto(path)
+        expect(page.locator("main")).to_contain_text("Checkout is down")
+        assert page.evaluate("getComputedStyle(document.body).getPropertyValue('--surface')")  # with its styles
+    expect(page.locator("#alerts")).to_contain_text("opened by hand")
+
+
+OLD = """async () => {
+  const [pages, files] = [await caches.open("pages"), await caches.open("files")];
+  const headers = { "Content-Type": "text/html" };
+  await pages.put("/incidents/999", new Response('<script src="/static/js/old.0123456789ab.js">', { headers }));
+  await files.put("/static/js/old.0123456789ab.js", new Response('import { a } from "./used.0123456789ab.js";'));
+  for (const name of ["used", "unused"]) await files.put(`/static/js/${name}.0123456789ab.js`, new Response(""));
+}"""
+
+
+def test_a_newer_version_keeps_the_scripts_of_the_copies_and_drops_the_others(open_kept, incident, alice):
+    page = open_kept("/", alice)
+    (worker,) = page.context.service_workers
+    page.evaluate(OLD)
+    worker.evaluate("tidy()")
+    names = page.evaluate(FILES)
+    old = {name.split("/")[-1].split(".")[0] for name in names if "0123456789ab" in name}
+    assert old == {"old", "used"}
+
+
+def test_the_page_that_says_one_is_offline_is_not_left_for_the_error_of_a_proxy(open_kept, incident, alice):
+    page = open_kept("/", alice)
+    cut(page)
+    page.goto("/services")
+    expect(page.get_by_role("heading", name="You are offline")).to_be_visible()
+    mark(page)
+    page.route("**/push/session", lambda route: route.fulfill(status=502, body="Bad gateway"))
+    with page.expect_response("**/push/session"):
+        page.evaluate("dispatchEvent(new Event('online'))")
+    page.wait_for_timeout(500)
+    assert was_not_reloaded(page)
 
 
 def test_who_had_it_meanwhile_is_said(open_kept, incident, service, alice, bob):

@@ -39,6 +39,15 @@ def test_an_incident_is_reached_by_its_number_and_by_its_words(open_page, incide
         expect(page).to_have_url(re.compile(f"/incidents/{incident.pk}$"))
 
 
+def test_enter_pressed_before_the_answer_leads_to_what_was_typed(open_page, incident, bob):
+    page = open_page("/services", bob)
+    press(page, "Control+k")
+    expect(chosen(page)).to_have_count(1)  # of no words yet
+    page.keyboard.insert_text(str(incident.pk))
+    press(page, "Enter")
+    expect(page).to_have_url(re.compile(f"/incidents/{incident.pk}$"))
+
+
 def test_arrows_move_escape_closes_and_the_focus_goes_back(open_page, incident, bob):
     page = open_page("/", bob)
     opener = page.get_by_role("button", name="Go to a page, incident, service or action")

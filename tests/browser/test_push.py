@@ -147,6 +147,28 @@ def test_the_button_of_a_notification_pressed_without_a_connection_is_sent_when_
     wait_until(is_acknowledged, 60, "it is sent")
 
 
+def test_the_button_of_a_notification_waits_while_the_server_is_out_of_order(page, row):
+    push_until_shown(page, bytes_of(row))
+    (data,) = [one["data"] for one in shown(page)]
+    (worker,) = page.context.service_workers
+    worker.evaluate("self.there = self.fetch; self.fetch = async () => new Response('', { status: 502 })")
+    worker.evaluate("(data) => answer(data, data.actions[0])", data)
+    assert [one["title"] for one in shown(page)] == ["Acknowledge: not sent yet"]
+    worker.evaluate("self.fetch = self.there; flush()")
+    is_acknowledged = Notification.objects.filter(pk=row.pk, state="acknowledged").exists
+    wait_until(is_acknowledged, 60, "it is sent")
+
+
+def test_answers_to_two_bundles_without_a_connection_are_both_kept(page):
+    (worker,) = page.context.service_workers
+    page.context.set_offline(True)
+    for token in ("first", "second", "second"):  # the last is pressed twice
+        bundle = {"title": "3 incidents", "tag": token, "url": "/"}
+        button = {"title": "Acknowledge all", "verb": "acknowledge", "token": token}
+        worker.evaluate("([bundle, button]) => answer(bundle, button)", [bundle, button])
+    assert worker.evaluate("entries().then((all) => all.map((one) => one.token))") == ["first", "second"]
+
+
 def test_a_push_that_cannot_be_read_still_shows_something(page):
     push_until_shown(page, "not JSON")
     assert "could not be read" in shown(page)[0]["title"]

@@ -49,6 +49,13 @@ def node(page, name):
     return page.locator(f'.node[data-slug="{name}"]')
 
 
+def test_a_graph_that_cannot_be_loaded_says_so(open_page, chain, alice):
+    page = open_page("/services", alice, service_workers="block")
+    page.route("**/services/graph/data*", lambda route: route.fulfill(status=503))
+    page.goto("/services/graph")
+    expect(page.locator(".graph-nothing")).to_contain_text("The graph could not be loaded.")
+
+
 def test_two_hundred_services_are_drawn_and_one_is_found(open_page, many, alice):
     lifecycle.trigger(many[-1], title="Disk is full", severity="critical", now=timezone.now())
     page = open_page("/services/graph", alice, viewport={"width": 1440, "height": 900})

@@ -65,6 +65,23 @@ def test_undone_in_time_nothing_is_sent(open_page, incident, alice):
     assert has(incident, status="triggered")()
 
 
+def test_many_swipes_on_a_slow_line_all_arrive(open_page, incident, service, alice):
+    others = [lifecycle.trigger(service, title=f"Search {n}", severity="high", now=timezone.now()) for n in range(2)]
+    page = open_page("/", alice, service_workers="block", **PHONE)
+    held = []
+    page.route("**/do/acknowledge", lambda route: held.append(route))
+    page.clock.install()
+    for one in (incident, *others):
+        swipe(page, row_of(page, one), 180)
+    expect(page.locator(".message-undo")).to_have_count(3)
+    page.clock.run_for(5000)  # the time of each is up while the first is still under way
+    for _ in range(3):
+        wait_until(lambda: page.wait_for_timeout(50) or held, 60, "the next one is sent")
+        held.pop().continue_()
+    for one in (incident, *others):
+        wait_until(has(one, status="acknowledged"), 60, "it is acknowledged")
+
+
 def test_a_page_that_is_put_away_sends_at_once(open_page, incident, alice):
     page = open_page("/", alice, **PHONE)
     page.clock.install()  # its own moment never comes
@@ -72,6 +89,17 @@ def test_a_page_that_is_put_away_sends_at_once(open_page, incident, alice):
     expect(page.locator(".message-undo")).to_be_visible()
     page.goto("/oncall")
     wait_until(has(incident, status="acknowledged"), 60, "it is acknowledged")
+
+
+def test_what_came_of_a_swipe_on_a_page_that_was_put_away_is_said_on_the_next(open_page, incident, alice, bob):
+    page = open_page("/incidents", alice, **PHONE)
+    swipe(page, row_of(page, incident), 180)
+    expect(page.locator(".message-undo")).to_be_visible()
+    lifecycle.resolve(incident.pk, by=bob, now=timezone.now())
+    with page.expect_response("**/incidents"):  # where the form leads
+        page.evaluate("dispatchEvent(new Event('pagehide'))")
+    page.goto("/oncall")
+    expect(page.locator("#messages")).to_contain_text("Bob resolved it")
 
 
 def test_a_short_swipe_and_scrolling_change_nothing(open_page, incident, service, alice):

@@ -12,6 +12,8 @@ from core import packages
 from core import static as statics
 from core.templatetags import pages
 
+IMPORTED = re.compile(r"""(?:^import\b[^;]*?|\bimport\()["']\./([^"']+)["']""", re.MULTILINE)
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -53,7 +55,7 @@ def test_every_import_of_every_script_leads_to_a_hashed_file(storage, collected)
     hashed = [path for path in (collected / "js").glob("*.js") if re.search(r"\.[0-9a-f]{12}\.js$", path.name)]
     assert len(hashed) > 5
     for path in hashed:
-        for name in re.findall(r"""^import\b[^;]*?["']\./([^"']+)["']""", path.read_text(), re.MULTILINE):
+        for name in IMPORTED.findall(path.read_text()):
             assert re.search(r"\.[0-9a-f]{12}\.js$", name), f"{path.name} imports {name}"
 
 

@@ -36,8 +36,8 @@ async function belongTo(person) {
   await setFact("person", person);
 }
 
-async function keep(url, answer) {
-  const asked = wipes;
+// `asked` is what `wipes` was when the page was asked for.
+async function keep(url, answer, asked) {
   const isPage = (answer.headers.get("Content-Type") ?? "").startsWith("text/html");
   if (!answer.ok || answer.redirected || !isPage) return;
   const text = await answer.text();
@@ -73,6 +73,9 @@ async function hold(paths) {
   await Promise.allSettled(paths.map(async (path) => (await files.match(path)) ?? files.add(path)));
 }
 
+// A browser whose storage is full or broken keeps nothing; what the server answers is shown all the same.
+const held = (name, url) => caches.match(url, { cacheName: name, ignoreVary: true }).catch(() => undefined);
+
 async function copyOf(url) {
   const pages = await caches.open("pages");
   const copy = await pages.match(pathOf(url));
@@ -89,20 +92,20 @@ async function dated(copy) {
 }
 
 async function offlinePage() {
-  const shell = await caches.open("shell");
-  return (await shell.match("/offline")) ?? Response.error();
+  return (await held("shell", "/offline")) ?? Response.error();
 }
 
 async function visit(event) {
   const url = new URL(event.request.url);
+  const asked = wipes;
   const server = (async () => (await event.preloadResponse) ?? fetch(event.request))();
   if (/^\/(login|logout)(\/|$)/.test(url.pathname)) {
     event.waitUntil(server.then(wipe, () => undefined)); // whoever is asked to sign in is nobody yet
   }
   event.waitUntil(server.then((answer) => !DOWN.includes(answer.status) && flush()).catch(() => undefined));
   if (!isKept(url)) return server.catch(offlinePage);
-  event.waitUntil(server.then((answer) => keep(url, answer.clone())).catch(() => undefined));
-  const copy = await copyOf(url);
+  event.waitUntil(server.then((answer) => keep(url, answer.clone(), asked)).catch(() => undefined));
+  const copy = await copyOf(url).catch(() => undefined);
   const got = await Promise.race([server.catch(() => undefined), ...(copy ? [sleep(PATIENCE_MS)] : [])]);
   if (got && !(copy && DOWN.includes(got.status))) return got;
   return copy ? dated(copy) : offlinePage();
@@ -110,35 +113,32 @@ async function visit(event) {
 
 // A part of a page that another view makes (hx-swap="panel").
 async function panel(event) {
+  const { url } = event.request;
   const asked = wipes;
-  const panels = await caches.open("panels");
-  try {
-    const answer = await fetch(event.request);
-    if (answer.ok && !answer.redirected && asked === wipes && (await fact("person"))) {
-      await panels.put(event.request.url, answer.clone());
-      await trim(panels, () => true, MOST_PANELS);
-      if (asked !== wipes) await wipe();
-    }
-    return answer;
-  } catch (error) {
-    const copy = await panels.match(event.request.url, { ignoreVary: true });
-    if (copy) return copy;
-    throw error;
-  }
+  const answer = await fetch(event.request).catch(() => undefined);
+  if (!answer || DOWN.includes(answer.status)) return (await held("panels", url)) ?? answer ?? Response.error();
+  if (answer.ok && !answer.redirected) event.waitUntil(keepPanel(url, answer.clone(), asked).catch(() => undefined));
+  return answer;
 }
 
-async function file(request) {
-  const files = await caches.open("files");
-  const had = await files.match(request.url, { ignoreVary: true });
-  if (had && HASHED.test(request.url)) return had;
-  try {
-    const answer = await fetch(request);
-    if (answer.status === 200) await files.put(request.url, answer.clone());
-    return answer;
-  } catch (error) {
-    if (had) return had;
-    throw error;
+async function keepPanel(url, answer, asked) {
+  if (asked !== wipes || !(await fact("person"))) return;
+  const panels = await caches.open("panels");
+  await panels.put(url, answer);
+  await trim(panels, () => true, MOST_PANELS);
+  if (asked !== wipes) await wipe();
+}
+
+async function file(event) {
+  const { url } = event.request;
+  const had = await held("files", url);
+  if (had && HASHED.test(url)) return had;
+  const answer = await fetch(event.request).catch(() => undefined);
+  if (answer?.status === 200) {
+    const spare = answer.clone();
+    event.waitUntil(caches.open("files").then((files) => files.put(url, spare)).catch(() => undefined));
   }
+  return answer ?? had ?? Response.error();
 }
 
 // Drops the files of older versions that no kept page needs any more.
@@ -149,8 +149,17 @@ async function tidy() {
     filesOf(await (await pages.match(key)).text()).forEach((path) => needed.add(path));
   }
   const files = await caches.open("files");
+  for (const path of needed) { // grows on the way: a script needs what it imports, and that is in no page
+    const script = path.endsWith(".js") ? await files.match(path) : undefined;
+    if (script) importsOf(path, await script.text()).forEach((one) => needed.add(one));
+  }
   const old = (await files.keys()).filter(({ url }) => !needed.has(new URL(url).pathname));
   await Promise.all(old.map((key) => files.delete(key)));
+}
+
+function importsOf(path, text) {
+  const found = text.matchAll(/\b(?:from|import)\s*\(?\s*["']\.\/([^"']+)["']/g);
+  return [...found].map(([, name]) => path.replace(/[^/]*$/, name));
 }
 
 async function saved() {
@@ -168,8 +177,9 @@ async function saved() {
 async function fetchAhead(address) {
   const url = new URL(address || "/", self.location.origin);
   if (url.origin !== self.location.origin || !INCIDENT.test(url.pathname) || !(await fact("person"))) return;
+  const asked = wipes;
   try {
-    await keep(url, await fetch(url.pathname, { credentials: "same-origin" }));
+    await keep(url, await fetch(url.pathname, { credentials: "same-origin" }), asked);
   } catch {
     // then not
   }
@@ -201,5 +211,5 @@ self.addEventListener("fetch", (event) => {
   if (request.method !== "GET") return;
   if (request.mode === "navigate") return event.respondWith(visit(event));
   if (request.headers.get("X-Fragment") === "panel") return event.respondWith(panel(event));
-  if (url.pathname.startsWith(BUILD.static) && FILES.test(url.pathname)) event.respondWith(file(request));
+  if (url.pathname.startsWith(BUILD.static) && FILES.test(url.pathname)) event.respondWith(file(event));
 });

@@ -11,6 +11,9 @@ async function post(path, values) {
   });
 }
 
+// The server, or the proxy before it, is out of order or asks for patience: what was sent may be sent again.
+const isForLater = ({ status }) => status >= 500 || status === 429;
+
 async function report(token, state) {
   for (const wait of WAITS_MS) {
     await new Promise((done) => setTimeout(done, wait));
@@ -89,16 +92,21 @@ function notify(title, body, tag, url) {
 // The button of a notification: the one-tap link of the message, then a word about what came of it.
 async function answer(page, { title, verb, token }) {
   const say = (heading, body) => notify(heading, body, page.tag, page.url);
-  let reply;
-  try {
-    reply = await post(`/l/${token}`);
-  } catch {
-    const number = /\/incidents\/(\d+)/.exec(page.url ?? "")?.[1] ?? "";
-    await enqueue({ number, verb, token, person: await fact("person") });
-    return say(`${title}: not sent yet`, "The device is offline. It is sent by itself once there is a connection.");
-  }
-  const isJson = (reply.headers.get("Content-Type") ?? "").includes("json");
-  const text = isJson ? (await reply.json()).detail : "";
-  if (reply.ok) return say(`${title}: done`, text || `Your answer has arrived. ${page.title}`);
-  return say(`${title}: not done`, text || "The button cannot be used any more. Open the page to see who has it.");
+  const sayOutcome = async (reply) => {
+    const isJson = (reply.headers.get("Content-Type") ?? "").includes("json");
+    const text = isJson ? (await reply.json()).detail : "";
+    if (reply.ok) return say(`${title}: done`, text || `Your answer has arrived. ${page.title}`);
+    return say(`${title}: not done`, text || "The button cannot be used any more. Open the page to see who has it.");
+  };
+  const attempt = post(`/l/${token}`).catch(() => undefined);
+  const reply = await Promise.race([attempt, sleep(SLOW_MS)]);
+  if (reply && !isForLater(reply)) return sayOutcome(reply);
+  const number = /\/incidents\/(\d+)/.exec(page.url ?? "")?.[1] ?? "";
+  const one = await enqueue({ number, verb, token, person: await fact("person") });
+  await say(`${title}: not sent yet`, "The server cannot be reached. It is sent by itself as soon as it can be.");
+  const late = await attempt; // it may arrive after all
+  if (!late?.ok) return undefined;
+  await drop(one.id);
+  await tell();
+  return sayOutcome(late);
 }

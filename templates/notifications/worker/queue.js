@@ -39,6 +39,7 @@ const setFact = (name, value) => store("facts", "readwrite", (facts) => facts.pu
 const entry = (id) => store("queue", "readonly", (queue) => queue.get(id));
 const write = (one) => store("queue", "readwrite", (queue) => queue.put(one));
 const drop = (id) => store("queue", "readwrite", (queue) => queue.delete(id));
+const whatOf = (one) => `${NAMES[one.verb] ?? "Answer"}${one.number ? ` #${one.number}` : ""}`;
 const isToSend = (one) => one.state === "waiting" || one.state === "signed-out";
 
 async function entries() {
@@ -47,10 +48,13 @@ async function entries() {
 }
 
 async function enqueue(values) {
+  // The message of a bundle has no number of its own: there each link is another answer.
+  const isSame = (one) => (values.number ? one.number === values.number : one.token === values.token);
   const same = (await entries()).find(
-    (one) => isToSend(one) && one.number === values.number && one.verb === values.verb && one.person === values.person,
+    (one) => isToSend(one) && isSame(one) && one.verb === values.verb && one.person === values.person,
   );
-  if (same) return same; // pressed twice
+  if (same && (!values.note || values.note === same.note)) return same; // pressed twice
+  if (same) await drop(same.id); // pressed again, with more to say
   const one = { id: crypto.randomUUID(), at: Date.now(), state: "waiting", ...values };
   await write(one);
   await tell();
@@ -66,7 +70,7 @@ async function act(event, url) {
   const answer = await Promise.race([attempt.catch(() => undefined), sleep(SLOW_MS)]);
   const isSignedOut = answer?.redirected && new URL(answer.url).pathname.startsWith("/login");
   if (answer && !isSignedOut && !DOWN.includes(answer.status)) return answer;
-  const person = await fact("person");
+  const person = await fact("person").catch(() => undefined); // nothing can be kept: then it is refused at once
   if (!person) return answer ?? Response.error();
   const form = await spare.formData();
   const note = String(form.get("note") ?? "");
@@ -98,6 +102,7 @@ async function sendAll() {
   const waiting = (await entries()).filter(isToSend);
   if (!waiting.length) return;
   const session = waiting.some((one) => !one.token) ? await askWho() : undefined;
+  let isLater = false;
   for (const { id } of waiting) {
     const one = await entry(id);
     if (!one || !isToSend(one)) continue;
@@ -111,15 +116,16 @@ async function sendAll() {
       continue;
     }
     const outcome = await (one.token ? sendLink(one) : send(one, session));
-    if (!outcome) throw new Error("The server is out of order: later."); // the browser asks again after a while
-    await change(one, outcome);
+    if (outcome) await change(one, outcome);
+    else isLater = true; // and one that cannot be sent does not hold up the others
   }
+  if (isLater) throw new Error("The server is out of order: later."); // the browser asks again after a while
 }
 
 // Who is signed in now, and the token that a form of theirs would have. Throws while there is no connection.
 async function askWho() {
   const answer = await fetch("/push/session", { credentials: "same-origin", headers: { Accept: "application/json" } });
-  if (DOWN.includes(answer.status) || answer.status === 429) throw new Error("Later.");
+  if (isForLater(answer)) throw new Error("Later.");
   const isJson = (answer.headers.get("Content-Type") ?? "").includes("json");
   return isJson && answer.ok ? answer.json() : { person: "" };
 }
@@ -149,7 +155,7 @@ async function send(one, session) {
     await noteDelay(one, session);
     return { state: "done", text: one.verb === "resolve" ? `${name} is resolved: sent now.` : `You have ${name}: sent now.` };
   }
-  if (status >= 500 || status === 429 || said.code === "request_in_progress") return undefined;
+  if (isForLater({ status }) || said.code === "request_in_progress") return undefined;
   if (status === 401) return { state: "signed-out" };
   if (status === 409) {
     const now = await api(one.number);
@@ -182,11 +188,11 @@ async function noteDelay(one, session) {
 // The button of a notification has a link of its own, which needs no session.
 async function sendLink(one) {
   const answer = await post(`/l/${one.token}`);
-  if (answer.status >= 500 || answer.status === 429) return undefined;
+  if (isForLater(answer)) return undefined;
   const isJson = (answer.headers.get("Content-Type") ?? "").includes("json");
   const text = isJson ? (await answer.json()).detail : "";
-  if (answer.ok) return { state: "done", text: text || `${NAMES[one.verb] ?? "Your answer for"} #${one.number}: sent now.` };
-  return { state: "refused", text: text || `The button of #${one.number} cannot be used any more. Open it to see who has it.` };
+  if (answer.ok) return { state: "done", text: text || `${whatOf(one)}: sent now.` };
+  return { state: "refused", text: text || `${whatOf(one)}: the button cannot be used any more. Open the page to see who has it.` };
 }
 
 async function change(one, values) {
@@ -196,13 +202,14 @@ async function change(one, values) {
   const windows = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
   if (windows.some((window) => window.visibilityState === "visible")) return;
   if (self.Notification?.permission !== "granted") return; // the next page that is opened says it
-  const what = `${NAMES[one.verb] ?? "Answer"} #${one.number}`;
+  const what = whatOf(one);
   const heading = { done: `${what}: sent`, refused: `${what}: refused`, old: `${what}: not sent`, "signed-out": `${what}: not sent` };
   const body = {
     old: "It was pressed many hours ago. Open the incident to say whether it is still to be sent.",
     "signed-out": "You are signed out. Sign in to send it.",
   };
-  await notify(heading[changed.state], body[changed.state] ?? changed.text, `queue-${one.number}`, `/incidents/${one.number}`);
+  const url = one.number ? `/incidents/${one.number}` : "/";
+  await notify(heading[changed.state], body[changed.state] ?? changed.text, `queue-${one.number || one.id}`, url);
 }
 
 // Tells every open page what waits: it shows only what is for the person that it belongs to.
@@ -223,7 +230,9 @@ async function listen(said, source) {
   if (said.here) await belongTo(said.here);
   if (said.keep) {
     const url = new URL(said.keep);
-    if (isKept(url)) await fetch(url, { credentials: "same-origin" }).then((answer) => keep(url, answer)).catch(() => undefined);
+    const asked = wipes;
+    const keeps = (answer) => keep(url, answer, asked);
+    if (isKept(url)) await fetch(url, { credentials: "same-origin" }).then(keeps).catch(() => undefined);
   }
   if (said.drop) await drop(said.drop);
   if (said.confirm) {
