@@ -92,7 +92,7 @@ def test_a_page_that_is_put_away_sends_at_once(open_page, incident, alice):
 
 
 def test_what_came_of_a_swipe_on_a_page_that_was_put_away_is_said_on_the_next(open_page, incident, alice, bob):
-    page = open_page("/incidents", alice, **PHONE)
+    page = open_page("/incidents", alice, service_workers="block", **PHONE)
     swipe(page, row_of(page, incident), 180)
     expect(page.locator(".message-undo")).to_be_visible()
     lifecycle.resolve(incident.pk, by=bob, now=timezone.now())
