@@ -31,9 +31,8 @@ class Line:
     is_off: bool = False
     is_shadow: bool = False
     is_named: bool = True  # by the policy, not by a schedule
-    named_at: list = dataclasses.field(
-        default_factory=list
-    )  # numbers of the levels that name them, besides a schedule
+    # Numbers of the levels that name them, besides a schedule.
+    named_at: list = dataclasses.field(default_factory=list)
     ways: tuple = ()  # the channels on which they are reached
     phone: str = ""  # for those who may see it
 

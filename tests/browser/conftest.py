@@ -96,6 +96,14 @@ def _is_busy():
         return cursor.fetchone()[0] > 0
 
 
+def sign_in(context, user, house):
+    """Give the browser the session of somebody, without the form."""
+    client = Client()
+    client.force_login(user)
+    key = client.cookies["sessionid"].value
+    context.add_cookies([{"name": "sessionid", "value": key, "url": house.base_url}])
+
+
 @pytest.fixture
 def open_page(chromium, house):
     """A function that opens a path in a browser of its own, signed in as somebody; a script error fails the test."""
@@ -105,10 +113,7 @@ def open_page(chromium, house):
         context = chromium.new_context(base_url=house.base_url, **options)
         contexts.append(context)
         if user:
-            client = Client()
-            client.force_login(user)
-            key = client.cookies["sessionid"].value
-            context.add_cookies([{"name": "sessionid", "value": key, "url": house.base_url}])
+            sign_in(context, user, house)
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: problems.append(request.url) if house.base_url not in request.url else None)
@@ -165,10 +170,7 @@ def visit(chromium, demo_house):
         contexts.append(context)
         context.add_init_script(WATCH)
         if user:
-            client = Client()
-            client.force_login(user)
-            key = client.cookies["sessionid"].value
-            context.add_cookies([{"name": "sessionid", "value": key, "url": demo_house.base_url}])
+            sign_in(context, user, demo_house)
         page = context.new_page()
         said = []
         page.on("console", lambda message: said.append(message.text) if "Security Policy" in message.text else None)
