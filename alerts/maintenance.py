@@ -11,12 +11,12 @@ from django.db import transaction
 
 from alerts import quiet
 from alerts.models import MaintenanceWindow
-from alerts.occurrences import BadWindow, Window
 from alerts.silences import checked_condition
 from core.errors import DomainError, IllegalMove
 from core.zones import zone_or_none
 from notifications import alarms
 from notifications.message import storable
+from oncall.occurrences import BadWindow, Window
 
 logger = logging.getLogger(__name__)
 

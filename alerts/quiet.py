@@ -19,7 +19,6 @@ from django.db import connection, transaction
 from accounts.models import User
 from alerts import matching
 from alerts.models import Alert, InhibitionRule, MaintenanceWindow, Silence
-from alerts.occurrences import BadWindow, Window
 from catalog import graph
 from catalog.models import Dependency
 from core import due
@@ -27,6 +26,7 @@ from core.errors import IllegalMove, NotFound
 from incidents import states
 from incidents.models import Incident, Severity
 from notifications import alarms
+from oncall.occurrences import BadWindow, Window
 
 logger = logging.getLogger(__name__)
 

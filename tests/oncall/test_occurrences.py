@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.occurrences import BadWindow, Window
+from oncall.occurrences import BadWindow, Window
 
 HOUR, DAY, WEEK = dt.timedelta(hours=1), dt.timedelta(days=1), dt.timedelta(weeks=1)
 TICK = dt.timedelta(microseconds=1)
