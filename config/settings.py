@@ -89,6 +89,8 @@ INSTALLED_APPS = [
     "catalog",
     "incidents",
     "alerts",
+    "statuspages",
+    "postmortems",
     "automation",
     "config",
 ]

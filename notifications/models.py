@@ -132,6 +132,13 @@ class Destination(Address):
 
     name = models.CharField(max_length=100, unique=True)
     is_enabled = models.BooleanField("enabled", default=True)
+    is_outside = models.BooleanField(
+        "outside",
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Of a reader of a status page, who is no team: never offered, and it has a lane of its own.",
+    )
 
     audit_shown = {"address": "shown"}
     objects = audited.Rows.as_manager()

@@ -1,0 +1,10 @@
+from django.apps import AppConfig
+
+
+class PostmortemsConfig(AppConfig):
+    name = "postmortems"
+    verbose_name = "Postmortems"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self):
+        from postmortems import receivers  # noqa: F401  (listens)

@@ -1,0 +1,1 @@
+"""What the postmortems hear of incidents."""

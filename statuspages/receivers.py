@@ -1,0 +1,1 @@
+"""What the status pages hear of incidents and of the catalog."""
