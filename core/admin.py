@@ -54,7 +54,7 @@ from unfold.widgets import (
 
 from core.errors import DomainError
 from core.models import Counter, IdempotencyKey, Pulse, WorkerBeat
-from core.pickers import PickOne
+from core.pickers import PickOne, PickSeveral
 from core.signals import admin_did
 
 __all__ = [
@@ -341,12 +341,17 @@ class ZoneNamedMixin:
 
 
 class PickerMixin:
-    """Foreign keys that are picked by typing, of rows that the person may choose."""
+    """Other rows, one or several, that are picked by typing: those that the person may choose."""
 
     def formfield_for_foreignkey(self, db_field, request, **kwargs):
         if "widget" not in kwargs and db_field.name in self.get_autocomplete_fields(request):
             kwargs["widget"] = PickOne(db_field, self.admin_site, using=kwargs.get("using"))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field, request, **kwargs):
+        if "widget" not in kwargs and db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = PickSeveral(db_field, self.admin_site, using=kwargs.get("using"))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def stored(self, db_field, obj):
         """The condition of what stands in this field of the page already: it may stay, whoever put it there."""
@@ -449,6 +454,8 @@ class RolesMixin:
         ]
 
     def stored(self, db_field, obj):
+        if db_field.many_to_many:
+            return Q(pk__in=getattr(obj, db_field.name).order_by().values("pk"))
         return Q(pk=getattr(obj, db_field.attname))
 
     def get_form(self, request, obj=None, change=False, **kwargs):

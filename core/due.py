@@ -11,6 +11,7 @@ A kind of work is registered beside its task:
     def deliver(): ...
 """
 
+import contextlib
 import dataclasses
 import datetime
 import functools
@@ -36,22 +37,26 @@ PATIENCE = datetime.timedelta(milliseconds=500)
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """One kind of due work: its name, the task to wake, and a call that gives the due time of the oldest row."""
+    """One kind of due work: its name, the task to wake, and a call that gives the due time of the oldest row.
+
+    `is_patient`: no other work makes room for it.
+    """
 
     name: str
     task: str
     oldest: callable
+    is_patient: bool = False
 
 
 _kinds = {}
 
 
-def due_work(name, *, oldest):
+def due_work(name, *, oldest, is_patient=False):
     """Register the decorated task as the one that does due rows of this kind. `oldest(now)` -> datetime or None."""
 
     def register(function):
         path = f"{function.__module__}.{function.__name__}"
-        _kinds[name] = Kind(name, path, oldest)
+        _kinds[name] = Kind(name, path, oldest, is_patient)
 
         @functools.wraps(function)
         def run(*args, **kwargs):
@@ -126,8 +131,25 @@ def others_wait(name, *, now):
     """
     return any(
         oldest is not None and now - oldest > PATIENCE
-        for oldest in (kind.oldest(now) for kind in kinds().values() if kind.name != name)
+        for oldest in (kind.oldest(now) for kind in kinds().values() if kind.name != name and not kind.is_patient)
     )
+
+
+@contextlib.contextmanager
+def alone(lock):
+    """Hold this advisory lock of the database, if it is free, for the length of a block; say whether it is ours.
+
+    For work that only one worker may be at, so that the others stay free for pages. A worker that dies frees it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [lock])
+        is_ours = cursor.fetchone()[0]
+    try:
+        yield is_ours
+    finally:
+        if is_ours:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [lock])
 
 
 _housekeepers = []

@@ -6,7 +6,9 @@ for coroutines that run on that loop, which saves a thread per call; `loop()` is
 followed, cookies and proxy variables are ignored.
 
 The guard looks at the address that is about to be connected to, after name resolution, so a name that resolves to
-something else the second time gains nothing. The settings name exceptions: HTTP_ALLOW_PRIVATE.
+something else the second time gains nothing. The settings name exceptions: HTTP_ALLOW_PRIVATE. An address that a
+stranger gave has a guard of its own, with the exceptions of SUBSCRIBER_ALLOW_PRIVATE: what our teams may reach in the
+house is not for everybody to post to.
 """
 
 import asyncio
@@ -32,6 +34,8 @@ from core.errors import SendError
 
 CONNECT_SECONDS = 5
 BODY_BYTES = 64 * 1024
+# The guards, each named after the setting with its exceptions.
+OURS, STRANGERS = "HTTP_ALLOW_PRIVATE", "SUBSCRIBER_ALLOW_PRIVATE"
 RETRY_AFTER_STATUSES = frozenset({429, *range(500, 600)})
 
 # Written out, because `ipaddress.is_global` calls NAT64, 6to4 and parts of 192.0.0.0/24 global on Python 3.11.
@@ -107,19 +111,19 @@ class Refused(SendError):
         self.reply = reply
 
 
-def post(url, *, json=None, data=None, headers=None, timeout=15, body_bytes=BODY_BYTES):
+def post(url, *, json=None, data=None, headers=None, timeout=15, body_bytes=BODY_BYTES, guard=OURS):
     """Post JSON, or `data` (bytes, text, or a dict sent as a form), and return the `Reply`.
 
     Raises SendError: temporary for 429, 5xx and a broken network, permanent for an address that may not be called.
     Any other status is the caller's to judge, redirects included.
     """
-    return _send("POST", url, json, data, headers, timeout, body_bytes)
+    return _send("POST", url, json, data, headers, timeout, body_bytes, guard)
 
 
-async def apost(url, *, json=None, data=None, headers=None, timeout=15, body_bytes=BODY_BYTES):  # noqa: ASYNC109
+async def apost(url, *, json=None, data=None, headers=None, timeout=15, guard=OURS):  # noqa: ASYNC109
     """Like `post`, in a coroutine on `loop()`."""
     data, headers = _body(json, data, headers)
-    return await _acall("POST", url, data, headers, timeout, body_bytes)
+    return await _acall("POST", url, data, headers, timeout, BODY_BYTES, guard)
 
 
 async def aget(url, *, headers=None, timeout=15, body_bytes=BODY_BYTES):  # noqa: ASYNC109
@@ -142,9 +146,9 @@ def call(method, url, *, data=None, headers=None, timeout=15, body_bytes=BODY_BY
     return _send(method, url, None, data, headers, timeout, body_bytes)
 
 
-def _send(method, url, json, data, headers, timeout, body_bytes):
+def _send(method, url, json, data, headers, timeout, body_bytes, guard=OURS):
     data, headers = _body(json, data, headers)
-    return _call(method, url, data=data, headers=headers, timeout=timeout, body_bytes=body_bytes)
+    return _call(method, url, data=data, headers=headers, timeout=timeout, body_bytes=body_bytes, guard=guard)
 
 
 def _body(json, data, headers):
@@ -160,7 +164,7 @@ def get(url, *, headers=None, timeout=15, body_bytes=BODY_BYTES):
     return _call("GET", url, data=None, headers=dict(headers or {}), timeout=timeout, body_bytes=body_bytes)
 
 
-def problem_with(url):
+def problem_with(url, *, guard=OURS):
     """What is wrong with a URL that somebody typed, in a sentence, or "". Looks up no names."""
     try:
         parsed = _parsed(url)
@@ -170,16 +174,16 @@ def problem_with(url):
         address = ipaddress.ip_address(parsed.host)
     except ValueError:
         return ""
-    return "" if is_allowed(address) else _refusal(url)
+    return "" if is_allowed(address, guard=guard) else _refusal(url, guard)
 
 
-def is_allowed(address):
+def is_allowed(address, *, guard=OURS):
     """Whether the guard lets a connection to this IP address through."""
     address = ipaddress.ip_address(address)
     mapped = getattr(address, "ipv4_mapped", None)
     address = mapped or address
     return not any(address in network for network in NOT_PUBLIC) or any(
-        address in network for network in _exceptions(tuple(settings.HTTP_ALLOW_PRIVATE))
+        address in network for network in _exceptions(tuple(getattr(settings, guard)))
     )
 
 
@@ -212,34 +216,38 @@ def _shown(url):
         return str(url)[:100]
 
 
-def _refusal(url):
+def _refusal(url, guard):
     return (
         f"{_shown(url)} is a private address, and calls to those are refused. "
-        "If it is meant, an administrator adds the address to the setting HTTP_ALLOW_PRIVATE."
+        f"If it is meant, an administrator adds the address to the setting {guard}."
     )
 
 
-def _guarded_socket(address_info):
+def _guarded_socket(address_info, *, guard):
     """Make the socket for a connection, unless its final address is refused. Called by aiohttp for every connect."""
     family, kind, protocol, _, sockaddr = address_info
-    if not is_allowed(sockaddr[0].partition("%")[0]):
+    if not is_allowed(sockaddr[0].partition("%")[0], guard=guard):
         raise PermissionError(errno.EACCES, REFUSED)
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
 class _Client:
-    """An event loop in a thread of its own, with one session."""
+    """An event loop in a thread of its own, with a session for each guard: they share no open connection."""
 
     def __init__(self):
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, name="http", daemon=True).start()
-        self.session = asyncio.run_coroutine_threadsafe(self._open(), self.loop).result()
+        self.sessions = {
+            guard: asyncio.run_coroutine_threadsafe(self._open(guard), self.loop).result()
+            for guard in (OURS, STRANGERS)
+        }
         self.pid = os.getpid()
         atexit.register(self._close)
 
-    async def _open(self):
+    async def _open(self, guard):
+        guarded = functools.partial(_guarded_socket, guard=guard)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=400, limit_per_host=32, socket_factory=_guarded_socket),
+            connector=aiohttp.TCPConnector(limit=400, limit_per_host=32, socket_factory=guarded),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             # No compression, asked for or not: the limit on the body then also limits the work.
@@ -249,11 +257,12 @@ class _Client:
 
     def _close(self):
         if self.pid == os.getpid():
-            asyncio.run_coroutine_threadsafe(self.session.close(), self.loop).result(CONNECT_SECONDS)
+            for session in self.sessions.values():
+                asyncio.run_coroutine_threadsafe(session.close(), self.loop).result(CONNECT_SECONDS)
 
-    async def call(self, method, url, data, headers, seconds, body_bytes):
+    async def call(self, method, url, data, headers, seconds, body_bytes, guard):
         limits = aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds))
-        async with self.session.request(
+        async with self.sessions[guard].request(
             method, url, data=data, headers=headers, timeout=limits, allow_redirects=False
         ) as response:
             body = b""
@@ -288,8 +297,8 @@ def _client():
     return client
 
 
-def _call(method, url, *, data, headers, timeout, body_bytes=BODY_BYTES):
-    call = _acall(method, url, data, headers, timeout, body_bytes)
+def _call(method, url, *, data, headers, timeout, body_bytes=BODY_BYTES, guard=OURS):
+    call = _acall(method, url, data, headers, timeout, body_bytes, guard)
     future = asyncio.run_coroutine_threadsafe(call, _client().loop)
     try:
         # The loop keeps the time; the rest is a net for a loop that is stuck.
@@ -299,13 +308,13 @@ def _call(method, url, *, data, headers, timeout, body_bytes=BODY_BYTES):
         raise SendError(f"{_shown(url)} did not answer within {timeout} s.") from None
 
 
-async def _acall(method, url, data, headers, seconds, body_bytes):
+async def _acall(method, url, data, headers, seconds, body_bytes, guard=OURS):
     parsed = _parsed(url)
     # A literal private address needs no try; a name is judged when it is connected to.
-    if problem := problem_with(url):
+    if problem := problem_with(url, guard=guard):
         raise SendError(problem, permanent=True)
     try:
-        reply = await _client().call(method, parsed, data, headers, seconds, body_bytes)
+        reply = await _client().call(method, parsed, data, headers, seconds, body_bytes, guard)
     except TimeoutError:
         raise SendError(f"{_shown(url)} did not answer within {seconds} s.") from None
     except aiohttp.InvalidURL:
@@ -314,7 +323,7 @@ async def _acall(method, url, data, headers, seconds, body_bytes):
         raise SendError(f"{_shown(url)} could not be reached: {error.message or type(error).__name__}.") from None
     except (aiohttp.ClientError, OSError) as error:
         if REFUSED in str(error):
-            raise SendError(_refusal(url), permanent=True) from None
+            raise SendError(_refusal(url, guard), permanent=True) from None
         raise SendError(f"{_shown(url)} could not be reached: {error or type(error).__name__}.") from None
     except ValueError as error:  # a header value with a line break, for example
         raise SendError(f"The request to {_shown(url)} could not be built: {error}.", permanent=True) from None

@@ -31,6 +31,7 @@ PATTERNS = [
         r"(?P<keep>\bwhsec_)[\w+/=-]{8,}",
         r"(?P<keep>/in/[\w-]+/)[\w-]{6,}",
         r"(?P<keep>/(?:l|ical|ping|beat|mail/updates|slack/link|twilio/voice/menu)/)[\w.:~=-]{6,}",
+        r"(?P<keep>/status/[\w-]+/(?:subscribe/confirm|subscribe|unsubscribe)/)(?!confirm/)[\w.:~=-]{6,}",
         r"(?P<keep>/(?:invitation|invite|reset|confirm-email|password/reset/key)/)[\w.:~=-]{6,}",
         # headers, however they are quoted
         r"(?P<keep>\b(?:proxy-)?authorization\b[\"']?\s*[:=,]\s*(?:b?[\"'])?(?:bearer|basic|token|genie\s?key)?\s*)"

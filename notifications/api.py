@@ -154,7 +154,7 @@ class NotificationViewSet(ReadViewSet):
     resource = "notifications"
     sentences = ("reason", "reasons")
     change_verb = "read"  # one's own messages are everybody's to answer
-    queryset = Notification.objects.select_related("user", "destination")
+    queryset = Notification.objects.to_us().select_related("user", "destination")
     serializer_class = NotificationShape
     filterset_class = NotificationFilters
     ordering = ("-id",)

@@ -37,6 +37,7 @@ KINDS = {
     Kind.TEST: ("🧪", "TEST"),
     Kind.VERIFICATION: ("🔑", "VERIFICATION"),
     Kind.NOTICE: ("📣", "NOTICE"),
+    Kind.STATUS: ("📣", "STATUS"),
 }
 STYLES = {"acknowledge": "primary", "resolve": "danger"}
 CONFIRMATIONS = {
@@ -47,6 +48,8 @@ CONFIRMATIONS = {
 
 def label_of(message):
     """(emoji, word) for a message: its severity, or what it is for."""
+    if message.kind == Kind.STATUS:
+        return "📣", message.data.get("sender") or "STATUS"
     if message.severity in SEVERITIES and message.kind in (Kind.PAGE, Kind.UPDATE, Kind.BUNDLE):
         return SEVERITIES[message.severity]
     return KINDS.get(message.kind, ("🔔", f"{message.urgency.upper()} URGENCY"))
@@ -174,7 +177,10 @@ def _elements(outgoing, verbs):
             if len(url) <= BUTTON_URL:
                 found.append(_button(label, f"watchbill:link{number}", url=url))
     if outgoing.message.url and len(outgoing.message.url) <= BUTTON_URL:
-        found.append(_button("Open", "watchbill:open", url=outgoing.message.url))
+        label = outgoing.message.data.get("open_word") if outgoing.message.kind == Kind.STATUS else ""
+        found.append(_button(label or "Open", "watchbill:open", url=outgoing.message.url))
+        if manage := outgoing.message.data.get("manage") if label else "":
+            found.append(_button(outgoing.message.data["manage_word"], "watchbill:manage", url=manage))
     return found
 
 

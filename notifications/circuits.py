@@ -23,6 +23,9 @@ HELD = datetime.timedelta(minutes=10)
 
 WORKS, FAILS, BUSY, BROKEN, UNTRIED = "works", "fails", "busy", "broken", "untried"
 
+# In front of what readers outside have for themselves: their hosts are not ours, and no admin is paged about them.
+OUTSIDE = "outside:"
+
 # The circuits that this process saw fail and not work since: only then is a success worth a statement.
 _failing = set()
 
@@ -41,11 +44,12 @@ class Verdict:
     is_probe: bool = False
 
 
-def name_of(channel, account, address):
-    """The name of the circuit of a try: of an account and a channel, or of a lane."""
+def name_of(channel, account, address, *, is_outside=False):
+    """The name of the circuit of a try: of an account and a channel, or of a lane; readers outside have their own."""
     name = f"{account.key} {channel.kind}" if account else channel.lane(address)
     kind, space, host = name.partition(" ")
-    return f"{kind}{space}{host.rpartition('@')[2]}"[:200]  # a host may be written with a password in front
+    whose = OUTSIDE if is_outside and not account else ""
+    return f"{whose}{kind}{space}{host.rpartition('@')[2]}"[:200]  # a host may be written with a password in front
 
 
 def label_of(account, name):
@@ -215,6 +219,8 @@ def _fail(told, now):
     texts = {}
     for name, failed, until in stored:
         verdict = last[name]
+        if name.startswith(OUTSIDE):
+            continue
         if name in broken:
             texts[_alarm_key(name)] = (
                 f"{verdict.label} cannot be used: {verdict.error} Correct the account under Providers in the admin, "

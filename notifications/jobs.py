@@ -39,7 +39,8 @@ def make(rows, now):
     for row in rows:
         address = methods.get(row.contact_method_id) if row.user_id else places.get(row.destination_id)
         person = people.get(row.user_id)
-        name = str(person or address or "")
+        is_outside = address is not None and not row.user_id and address.is_outside
+        name = "" if is_outside else str(person or address or "")
         state, trouble = _trouble(row, person, address)
         if trouble:
             endings.append(Ending.of_row(row, state, now, reason=trouble, person=name))
@@ -53,7 +54,7 @@ def make(rows, now):
         # What changes a message goes out through the account that sent it, as no other knows it.
         by, _ = earlier.get(row.changes_id, ("", None))
         own = sorted(own, key=lambda account, by=by: account is not None and account.key != by)
-        one = _Ready(row, channel, address, name, own)
+        one = _Ready(row, channel, address, name, own, is_outside)
         try:
             one.circuits  # noqa: B018 - an address without sense may have none
         except Exception as error:  # one broken message must not stop the others of its batch
@@ -83,10 +84,14 @@ class _Ready:
     address: object
     person: str
     accounts: list
+    is_outside: bool = False
 
     @functools.cached_property
     def circuits(self):
-        return [circuits.name_of(self.channel, account, self.address.address) for account in self.accounts]
+        return [
+            circuits.name_of(self.channel, account, self.address.address, is_outside=self.is_outside)
+            for account in self.accounts
+        ]
 
 
 def _broken(one, error, now):
@@ -102,7 +107,15 @@ def _routes(ready, now):
     routed, endings = [], []
     for one in ready:
         pk = one.row.pk
-        route = providers.route(one.channel, one.address.address, one.accounts, tries[pk], refusals[pk], board)
+        route = providers.route(
+            one.channel,
+            one.address.address,
+            one.accounts,
+            tries[pk],
+            refusals[pk],
+            board,
+            is_outside=one.is_outside,
+        )
         if route.hold is not None:
             endings.append(_held(one, route, now))
         elif route.refusal:
@@ -173,6 +186,7 @@ def _job(one, route, earlier, words):
         previous=previous or None,
         reply_code=str(row.reply_code or ""),
         last_error=row.reason,
+        is_outside=one.is_outside,
     )
 
 

@@ -7,17 +7,20 @@ is empty it takes none, and is due again when a token will be there, with the re
 import datetime
 import math
 
+from django.conf import settings
 from django.db import connection
 
 from notifications import providers
 from notifications.channels.base import Limit
 from notifications.message import CALLS, CHANGES
-from notifications.models import Allowance, ContactMethod, Destination, channels, vendors
+from notifications.models import BULK, Allowance, ContactMethod, Destination, channels, vendors
 
 TABLE = Allowance._meta.db_table
 
 # One person, over all channels that are read by people, for all but the first page of a topic that is urgent.
 PER_PERSON = Limit(30, 300)
+# All readers outside together; see `outside`.
+OUTSIDE = "outside"
 SHORTEST = datetime.timedelta(milliseconds=1)  # due again at this very moment, it would be claimed without end
 LONGEST = datetime.timedelta(minutes=5)  # a message that is held looks again at the latest after this
 
@@ -93,6 +96,23 @@ class Purse:
             )
 
 
+def outside(now):
+    """The Purse of what readers outside get in a minute, all together. They wait in the queue, and are not put off."""
+    return Purse({OUTSIDE: _of_outside()}, now)
+
+
+def outside_since(oldest, now):
+    """Since when a message to a reader outside could go out, the oldest being due since `oldest`; None: not now."""
+    bucket = Allowance.objects.filter(name=OUTSIDE).first()
+    if bucket is None or oldest is None:
+        return oldest
+    return max(oldest, bucket.at) if whole(refilled(bucket.tokens, bucket.at, _of_outside(), now)) else None
+
+
+def _of_outside():
+    return Limit(settings.SUBSCRIBER_MESSAGES_PER_MINUTE, 60)
+
+
 def over(rows, now):
     """`{pk: (due_at, reason)}` of those claimed rows that are over a limit; the others have taken their tokens.
 
@@ -129,7 +149,9 @@ def _applying(rows):
         # Its address was counted at the first try.
         key = None if row.attempts else keys.get((row.contact_method_id, row.destination_id))
         if channel.per_address and key:
-            found.append((f"{channel.kind} {key}", channel.per_address, f"this {channel.label} address"))
+            # A reader outside may have the address of somebody who is paged: they share nothing.
+            whose = "outside:" if row.urgency == BULK else ""
+            found.append((f"{whose}{channel.kind} {key}", channel.per_address, f"this {channel.label} address"))
         if not row.attempts and is_counted_for_person(row, channel):
             found.append((f"person {row.user_id}", PER_PERSON, "one person"))
         for name, limit, who in found:

@@ -15,10 +15,10 @@ from django.db.models import Q
 from core import due
 from core.announce import announce
 from notifications import alarms, bundling
-from notifications.message import CALLS, CHANGES, PROBES, Kind, Message
+from notifications.message import CALLS, CHANGES, OUTSIDE, PROBES, Kind, Message
 from notifications.models import ContactMethod, Destination, Notification
 from notifications.planning import Page, plan_many
-from notifications.signals import delivery_ended, person_unreached
+from notifications.signals import delivery_ended, outside_unreached, person_unreached
 
 State = Notification.State
 WENT_OUT = (State.SENT, State.DELIVERED)
@@ -40,9 +40,10 @@ class Loss:
     title: str
     state: str
     reason: str
+    dead_reason: str = ""
 
     @classmethod
-    def of_row(cls, row, state, reason):
+    def of_row(cls, row, state, reason, dead_reason=""):
         return cls(
             pk=row.pk,
             plan_key=row.plan_key,
@@ -56,6 +57,7 @@ class Loss:
             title=row.message.get("title", ""),
             state=state,
             reason=reason,
+            dead_reason=dead_reason,
         )
 
     @property
@@ -77,6 +79,8 @@ def tell(losses, *, now):
 
     Returns `{pk of a loss: pks of the messages that its loss makes due now}`. Call `take_turns` first.
     """
+    _tell_of_outside([each for each in losses if each.kind in OUTSIDE], now)
+    losses = [each for each in losses if each.kind not in OUTSIDE]
     messages = _messages(losses)
     groups = collections.defaultdict(list)
     for each in losses:
@@ -110,6 +114,20 @@ def tell(losses, *, now):
         announce(person_unreached, topic=topic, user_id=each.user_id, page_key=page, reason=each.reason, now=now)
     alarms.raise_alarms(texts, now=now)
     return {pk: pks for pk, pks in following.items() if pks}
+
+
+def _tell_of_outside(losses, now):
+    """Readers outside are nobody's to page: whoever knows them is told, and no admin is."""
+    for each in sorted(losses, key=lambda each: each.pk):
+        if each.state == State.FAILED and each.destination_id:
+            announce(
+                outside_unreached,
+                destination_id=each.destination_id,
+                notification_id=each.pk,
+                is_dead=bool(each.dead_reason),
+                reason=each.dead_reason or each.reason,
+                now=now,
+            )
 
 
 def _messages(losses):
@@ -194,6 +212,8 @@ def disable(methods, places=None, *, quiet=(), now):
     for pk, why in sorted((places or {}).items()):
         if Destination.objects.filter(pk=pk, disabled_reason="").update(disabled_reason=why[:300]):
             place = Destination.objects.get(pk=pk)
+            if place.is_outside:
+                continue  # `tell` said so
             texts[destination_key(pk)] = (
                 f"The destination {place} is not used any more: {why} "
                 "Correct it in the admin and empty its “disabled reason”."

@@ -31,6 +31,7 @@ class Kind(enum.StrEnum):
     TEST = "test"
     VERIFICATION = "verification"
     NOTICE = "notice"
+    STATUS = "status"
 
     @property
     def label(self):
@@ -40,6 +41,7 @@ class Kind(enum.StrEnum):
 CALLS = frozenset({Kind.PAGE, Kind.BUNDLE})  # they ask for an answer
 CHANGES = frozenset({Kind.UPDATE, Kind.ACKNOWLEDGED, Kind.RESOLVED})  # they tell what became of an earlier message
 PROBES = frozenset({Kind.TEST, Kind.VERIFICATION})  # they go to an address that nobody has verified
+OUTSIDE = frozenset({Kind.STATUS})  # they go to readers of status pages, who are no users: nobody is paged about them
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from core.models import DueRow
 from core.registry import Registry
 from core.secrets import EncryptedJSONField, EncryptedTextField, FingerprintField, fingerprints
 from notifications.channels.base import Channel
+from notifications.message import OUTSIDE
 from notifications.message import Kind as MessageKind
 
 channels = Registry("notifications.channels")
@@ -44,6 +45,11 @@ def shown_address(kind, address):
 class Urgency(models.TextChoices):
     HIGH = "high", "High"
     LOW = "low", "Low"
+
+
+# The urgency of rows for readers outside: a class of its own, which only what is left over of a worker is spent on.
+# No word of `Urgency`, because nobody chooses it.
+BULK = "bulk"
 
 
 class Address(models.Model):
@@ -127,6 +133,12 @@ class ContactMethod(Address):
         return self.verified_at is not None and not self.disabled_reason
 
 
+class DestinationQuerySet(audited.Rows):
+    def of_teams(self):
+        """Those that teams know of; an address of somebody outside is never offered, and never listed."""
+        return self.filter(is_outside=False)
+
+
 class Destination(Address):
     """A place of a team: a chat channel, a webhook. What is told there is said by the floors above."""
 
@@ -141,7 +153,7 @@ class Destination(Address):
     )
 
     audit_shown = {"address": "shown"}
-    objects = audited.Rows.as_manager()
+    objects = DestinationQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -216,6 +228,10 @@ class NotificationRule(models.Model):
 
 
 class NotificationQuerySet(models.QuerySet):
+    def to_us(self):
+        """Without what readers of status pages are told: ten thousand of those would hide everything else."""
+        return self.exclude(kind__in=[str(kind) for kind in OUTSIDE])
+
     def unsettled(self):
         """Those that may still be sent."""
         return self.filter(state__in=[Notification.State.PENDING, Notification.State.SENDING])

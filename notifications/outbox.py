@@ -15,13 +15,23 @@ from django.utils import timezone
 
 from core import due
 from notifications import alarms, bundling, jobs, limits, sending, turns
-from notifications.message import CALLS
+from notifications.message import CALLS, OUTSIDE
 from notifications.models import Attempt, Notification
 from notifications.planning import Page, PageOutcome, plan_many, reaches
 from notifications.results import Ending, after, record, short
 from notifications.turns import oldest_due
 
-__all__ = ["Page", "PageOutcome", "claim", "deliver", "oldest_due", "plan_many", "reaches", "settle"]
+__all__ = [
+    "Page",
+    "PageOutcome",
+    "claim",
+    "deliver",
+    "oldest_due",
+    "oldest_outside",
+    "plan_many",
+    "reaches",
+    "settle",
+]
 
 State = Notification.State
 TABLE = Notification._meta.db_table
@@ -32,6 +42,8 @@ BATCH = 200
 MAX_CLAIMS = 10  # a message that stops its worker each time is given up
 PAUSE = datetime.timedelta(seconds=2)  # for messages handed back by a stuck lane
 SETTLED_SECONDS = 0.2  # how often the messages that wait in lanes are compared with their rows
+OUTSIDE_AT_ONCE = 48  # messages to readers outside in the hands of a worker: half of its threads, at the most
+PAGES_SECONDS = 25  # a worker that waits for readers outside still takes pages for so long
 DRAIN_SECONDS = 35  # `deliver` ends before the queue's time limit of 60 s, even when a provider hangs
 
 
@@ -71,14 +83,17 @@ def settle(topics, *, by=None, reason, now):
         )
 
 
-def claim(now, limit=BATCH):
+def claim(now, limit=BATCH, *, is_outside=False):
     """Claim up to `limit` due rows for sending and return them, the most urgent first; each has an `Attempt`.
 
     Rows that are not worth sending any more are ended here with a reason: too old, or superseded by a newer page. What
     many rows say to one address becomes a bundle, and what is over a rate limit is due again later.
+
+    With `is_outside` the rows are those of readers of status pages, as many as their own limit lets through; without,
+    none of them is touched.
     """
     while True:
-        rows, unfit = _claim(now, limit)
+        rows, unfit = (_claim_outside if is_outside else _claim)(now, limit)
         if unfit:
             _end_unfit([row for row in rows if row.pk in unfit], unfit, now)
         wanted = [row for row in rows if row.pk not in unfit]
@@ -93,9 +108,32 @@ NOTHING = ()
 def _claim(now, limit):
     """The rows claimed, with `{pk: (state, reason)}` of those that must not be sent; NOTHING when none is due."""
     rows = turns.pick(now, limit)
+    return _take(rows + bundling.companions(rows, now), now) if rows else (NOTHING, {})
+
+
+@transaction.atomic
+def _claim_outside(now, limit):
+    """The same for readers outside. What their limit does not let through stays due, as nothing waits behind it."""
+    if not turns.due_classes(now, turns.OUTSIDE):
+        return NOTHING, {}
+    purse = limits.outside(now)
+    rows = turns.pick(now, min(limit, purse.left(limits.OUTSIDE)), turns.OUTSIDE)
     if not rows:
         return NOTHING, {}
-    rows += bundling.companions(rows, now)
+    for _ in rows:
+        purse.take([limits.OUTSIDE])
+    purse.save()
+    return _take(rows, now)
+
+
+def oldest_outside(now):
+    """Since when a message to a reader outside could have gone out, or None when none is due that may."""
+    oldest = min((oldest for *_, oldest in turns.due_classes(now, turns.OUTSIDE)), default=None)
+    return limits.outside_since(oldest, now) if oldest else None
+
+
+def _take(rows, now):
+    """What of these locked rows is claimed, and `{pk: (state, reason)}` of those that must not be sent."""
     unfit = _unfit(rows, now)
     fit, held = bundling.gather([row for row in rows if row.pk not in unfit], now)
     over = limits.over(fit, now)
@@ -168,7 +206,10 @@ def _end_unfit(rows, unfit, now):
         person = str(row.reader) if state == State.FAILED else ""
         endings.append(Ending.of_row(row, state, now, reason=reason, person=person))
     record(endings, now=now)
-    stale = sum(now - row.planned_at > STALE and not alarms.is_about_alarm(row.topic) for row in rows)
+    stale = sum(
+        now - row.planned_at > STALE and not alarms.is_about_alarm(row.topic) and row.kind not in OUTSIDE
+        for row in rows
+    )
     if stale:
         alarms.raise_alarm(
             f"stale-pages:{now:%Y-%m-%d}",  # nothing ends this alarm, and the next outage must page again
@@ -218,30 +259,38 @@ def _superseded(late, now):
     return old
 
 
-def deliver(now=None, seconds=10, clock=timezone.now):
+def deliver(now=None, seconds=10, clock=timezone.now, *, is_outside=False):
     """Send what is due, until nothing is left or `seconds` have passed. `now` stops the clock, for tests.
 
     Results are written in small groups as they come in, so a slow provider delays neither them nor the next claim.
+
+    With `is_outside` readers of status pages are told too, a few at a time beside the pages: a worker that waits for
+    their servers goes on to take what pages people.
     """
     if now is not None:
         clock = lambda: now  # noqa: E731
     _end_abandoned(clock())
     started = time.monotonic()
     looked_at = compared_at = beaten_at = float("-inf")
-    bundles = set()
+    bundles, is_ending = set(), False
     with sending.Lanes(clock) as lanes:
         while True:
             passed = time.monotonic() - started
             if passed - beaten_at >= 1:
                 due.beat()
                 beaten_at = passed
-                if passed >= 1 and due.others_wait("deliveries", now=clock()):
+                if passed >= 1 and due.others_wait("outside" if is_outside else "deliveries", now=clock()):
                     seconds = passed  # all workers may be here, and then nobody decides whom to page next
             if passed >= seconds:
                 _give_back(lanes.give_back(), clock())
-                # What is not stuck is due still: a pause would let what matters less pass it.
-                _give_back(lanes.give_back(everything=True), clock(), pause=datetime.timedelta(0))
-            elif lanes.waiting < BATCH // 2 and (not lanes.is_busy or passed - looked_at >= 0.05):
+                if not is_ending:
+                    # What is not stuck is due still: a pause would let what matters less pass it.
+                    _give_back(lanes.give_back(everything=True), clock(), pause=datetime.timedelta(0))
+                is_ending = True
+            elif is_outside and (room := OUTSIDE_AT_ONCE - lanes.outside) > 0:
+                lanes.add(_prepare(claim(clock(), room, is_outside=True), clock()))
+            takes_pages = not is_ending or (is_outside and lanes.is_busy and passed < PAGES_SECONDS)
+            if takes_pages and lanes.waiting < BATCH // 2 and (not lanes.is_busy or passed - looked_at >= 0.05):
                 found = _prepare(claim(clock(), BATCH), clock())
                 lanes.add(found)
                 bundles.update(job.pk for job in found if job.topic.startswith(bundling.PREFIX))

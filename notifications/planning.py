@@ -18,8 +18,16 @@ from django.db.models.functions import JSONObject
 from accounts.models import User
 from core import due
 from notifications import rules
-from notifications.message import Message
-from notifications.models import ContactMethod, Destination, Notification, NotificationRule, QuietHours, shown_address
+from notifications.message import OUTSIDE, Message
+from notifications.models import (
+    BULK,
+    ContactMethod,
+    Destination,
+    Notification,
+    NotificationRule,
+    QuietHours,
+    shown_address,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +192,7 @@ def _row(page, key, planned, body):
         destination_id=page.destination_id,
         channel=planned.channel,
         address=planned.shown,
-        urgency=page.message.urgency,
+        urgency=BULK if page.message.kind in OUTSIDE else page.message.urgency,
         is_repeat=page.is_repeat,
         share=page.share,
         level=page.level,
@@ -244,8 +252,10 @@ def write(rows, *, now, is_claimed=False):
     if not rows:
         return
     _insert(rows, now=now, link_expires_at=now + datetime.timedelta(hours=settings.LINK_HOURS))
-    if not is_claimed and any(row.due_at <= now for row in rows):
-        due.wake("deliveries")
+    if is_claimed:
+        return
+    for kind in sorted({"outside" if row.urgency == BULK else "deliveries" for row in rows if row.due_at <= now}):
+        due.wake(kind)
 
 
 def _insert(rows, *, now, link_expires_at):

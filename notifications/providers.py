@@ -96,13 +96,15 @@ class Route:
 HOLD_SECONDS = 1  # while another message finds out whether the only way works again
 
 
-def route(channel, address, accounts, tries, refused, board):
+def route(channel, address, accounts, tries, refused, board, *, is_outside=False):
     """Choose the account with the fewest tries of this message whose circuit is closed; ties go by their order.
 
     `tries` counts the tries by the accounts' keys, `refused` those that found no account to call. Without any account
     that may be called, the route has a `refusal`: the try counts as failed, so that it holds up no thread.
     """
-    ways = [(account, circuits.name_of(channel, account, address)) for account in accounts or [None]]
+    ways = [
+        (account, circuits.name_of(channel, account, address, is_outside=is_outside)) for account in accounts or [None]
+    ]
     spent = {name: tries.get(account.key if account else "", 0) for account, name in ways}
     ways.sort(key=lambda way: spent[way[1]])  # stable, so ties stay in order
     rounds, most = 1 + len(settings.RETRY_DELAYS_SECONDS), max(spent.values())

@@ -75,7 +75,8 @@ def _note(pk, provider_id, state, at, error, is_permanent, answer, cost):
         losses.take_turns()
         row = Notification.objects.select_related("user", "destination").get(pk=pk)
         if row.state == State.SENT:
-            loss = losses.Loss.of_row(row, State.FAILED.value, error or "The provider could not deliver it.")
+            why = error or "The provider could not deliver it."
+            loss = losses.Loss.of_row(row, State.FAILED.value, why, dead_reason=why if is_permanent else "")
             following = losses.tell([loss], now=at)
     losses.lock({pk}.union(*following.values()))
     row = Notification.objects.select_related("user", "destination").get(pk=pk)

@@ -18,7 +18,7 @@ from core import counters
 from notifications import alarms, bundling, circuits, losses
 from notifications.channels.base import AdminNeeded, ProviderBroken
 from notifications.circuits import Verdict
-from notifications.message import CALLS, PROBES, storable
+from notifications.message import CALLS, OUTSIDE, PROBES, storable
 from notifications.models import Attempt, ContactMethod, Destination, Notification
 from notifications.providers import Route
 
@@ -88,7 +88,7 @@ def after(sent, *, random=randomness.random):
     seconds = _wait(route, error, random)
     reason = error.message
     if sent.address_is_dead:
-        reason += " The address is not used any more, and its owner is told."
+        reason += " The address is not used any more" + (", and its owner is told." if not job.is_outside else ".")
     return Ending.of_job(
         job,
         State.FAILED if seconds is None else State.PENDING,
@@ -222,7 +222,7 @@ def _write(endings, now, is_last):
                 quiet.add(each.contact_method_id)  # whoever asked for it looks at the answer
         if each.dead_reason and each.destination_id:
             places[each.destination_id] = each.dead_reason
-        if each.admin_text:
+        if each.admin_text and each.kind not in OUTSIDE:
             key = f"provider:{each.provider or each.channel} {each.channel}"
             needed[key] = f"{each.channel} to {each.shown}: {each.admin_text}"
     bundles = [each for each in endings if each.topic.startswith(bundling.PREFIX) and each.pk in states]

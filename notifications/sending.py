@@ -31,6 +31,7 @@ GATHER_SECONDS = 0.05  # results are read in groups, because each group is a tra
 STUCK_SECONDS = 3  # a full lane whose oldest send takes longer than this hands its waiting messages back
 WAIT_SECONDS = 25  # and so does a message that waited this long: its lease of 60 s must cover the send as well
 LATE = datetime.timedelta(seconds=60)
+OUTSIDE = "outside:"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +61,12 @@ class Job:
     previous: dict | None = None
     reply_code: str = ""
     last_error: str = ""  # of the try before, or why it had to wait
+    is_outside: bool = False
+
+    @property
+    def lane(self):
+        """What may get stuck together. All readers outside share one lane, so that they never hold many senders."""
+        return f"{OUTSIDE}{self.channel.kind}" if self.is_outside else self.channel.lane(self.address)
 
     @property
     def provider(self):
@@ -94,12 +101,13 @@ def outgoing(job, at):
         attempt=job.attempt,
         links=tuple((label, links.address(token)) for label, _, token in actions),
         tokens=tuple(actions),
-        notes=tuple(notes(job, at)),
+        notes=() if job.is_outside else tuple(notes(job, at)),  # they read when it was in the text
         secret=job.secret,
         config=job.account.config if job.account else {},
         options=job.options,
         previous=job.previous,
         reply_code=job.reply_code,
+        is_outside=job.is_outside,
     )
 
 
@@ -239,8 +247,17 @@ class Lanes:
 
     @property
     def waiting(self):
+        """How many wait, without those of readers outside."""
         with self._lock:
-            return sum(len(lane.waiting) for lane in self._all_lanes())
+            lanes = [*self._threads.lanes.items(), *self._coroutines.lanes.items()]
+            return sum(len(lane.waiting) for name, lane in lanes if not name.startswith(OUTSIDE))
+
+    @property
+    def outside(self):
+        """How many messages to readers outside wait here or are being sent."""
+        with self._lock:
+            lanes = [*self._threads.lanes.items(), *self._coroutines.lanes.items()]
+            return sum(len(lane.waiting) + len(lane.running) for name, lane in lanes if name.startswith(OUTSIDE))
 
     def waiting_pks(self):
         with self._lock:
@@ -255,7 +272,7 @@ class Lanes:
         with self._lock:
             for crew, added in ((self._coroutines, quick), (self._threads, slow)):
                 for job in added:
-                    crew.add(job.channel.lane(job.address), job)
+                    crew.add(job.lane, job)
             self._unread += len(jobs)
             coroutines, threads = self._coroutines.hire(len(quick)), self._threads.hire(len(slow))
         if coroutines:

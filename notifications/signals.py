@@ -12,6 +12,11 @@ delivery_ended = Signal()
 # reason: a sentence; now: when it was noted.
 person_unreached = Signal()
 
+# A message to somebody outside, a reader of a status page, was not delivered, and no other try follows.
+# destination_id: where it was to go; notification_id: its primary key; is_dead: the address is not used any more;
+# reason: a sentence; now: when it was noted. Said before a row of a message is locked: do not lock any.
+outside_unreached = Signal()
+
 # A report came of what became of a message after it went out.
 # topic: text such as "incident:42"; notification_id: its primary key; state: "delivered", "read", "failed", or
 # "missed" when no report came in time; now: when it was noted.

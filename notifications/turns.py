@@ -10,11 +10,13 @@ import random
 
 from django.db import connection
 
-from notifications.models import Notification
+from notifications.models import BULK, Notification
 
 TABLE = Notification._meta.db_table
 
 CLASSES = ((False, "high"), (False, "low"), (True, "high"), (True, "low"))
+# Of readers outside, who are claimed apart from all others: the questions to new ones before the notices.
+OUTSIDE = ((False, BULK), (True, BULK))
 LATE = datetime.timedelta(seconds=60)
 SPARE = 2  # candidates for each row that is wanted, because another worker may hold some
 
@@ -82,27 +84,27 @@ def oldest_due(now):
     return min((oldest for *_, oldest in due_classes(now)), default=None)
 
 
-def due_classes(now):
-    """(is_repeat, urgency, oldest due time) of each class with due rows, first class first; four index look-ups."""
+def due_classes(now, classes=CLASSES):
+    """(is_repeat, urgency, oldest due time) of each class with due rows, first class first; an index look-up each."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT c.is_repeat, c.urgency, oldest.due_at "
-            "FROM (VALUES (false, 'high'), (false, 'low'), (true, 'high'), (true, 'low')) AS c (is_repeat, urgency), "
+            "FROM unnest(%s::boolean[], %s::text[]) AS c (is_repeat, urgency), "
             f"LATERAL (SELECT due_at FROM {TABLE} AS entry WHERE entry.is_repeat = c.is_repeat "
             f"AND entry.urgency = c.urgency AND {UNSETTLED} AND due_at <= %s "
             "ORDER BY due_at LIMIT 1) AS oldest",
-            [now],
+            [[is_repeat for is_repeat, _ in classes], [urgency for _, urgency in classes], now],
         )
-        return sorted(cursor.fetchall(), key=lambda row: CLASSES.index(row[:2]))
+        return sorted(cursor.fetchall(), key=lambda row: classes.index(row[:2]))
 
 
-def pick(now, limit):
+def pick(now, limit, classes=CLASSES):
     """Lock up to `limit` due messages and return them in the order in which they are to go out.
 
     Rows that another worker holds are left out. Call it in a transaction.
     """
     rows = []
-    for is_repeat, urgency, oldest in due_classes(now):
+    for is_repeat, urgency, oldest in due_classes(now, classes):
         spans = [(oldest, now, "ASC")]
         if oldest < now - LATE:  # after an outage: what is on time first, then the newest of what is late
             late = now - LATE

@@ -448,6 +448,22 @@ SAMPLES = {
         url="https://oncall.example.com/settings",
         data={},
     ),
+    Kind.STATUS: _sample(
+        Kind.STATUS,
+        "Investigating: Payments fail",
+        "We see failing payments and look into it.",
+        **_NO_THREAD,
+        url="https://oncall.example.com/status/shop",
+        data={
+            "sender": "Example Shop",
+            "language": "en",
+            "colour": "#1f6feb",
+            "open_word": "Open the status page",
+            "leave": "https://oncall.example.com/status/shop/unsubscribe/…",
+            "leave_word": "Unsubscribe",
+            "body": {"page": {"id": "shop"}},
+        },
+    ),
 }
 
 

@@ -285,3 +285,9 @@ class DestinationAdmin(AddressAdmin):
         ("Use", {"fields": ("is_enabled", "disabled_reason", "created_at")}),
         ("More", {"fields": ("secret", "options"), "classes": ("collapse",)}),
     )
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).of_teams()
+
+    def offered(self, request, verb):
+        return super().offered(request, verb).of_teams()

@@ -64,6 +64,7 @@ class Outgoing:
     that the message is late, or may be a repeat; they go in front of the body. `config` are the settings of the
     provider's account, `options` those of the address. `previous` is the `Accepted.data` of the message that
     this one changes, or None. `reply_code` is the number by which a text reply names this message, or "".
+    `is_outside`: the reader is none of ours, so a web address gets the guard for those.
     """
 
     message: Message
@@ -80,6 +81,7 @@ class Outgoing:
     options: dict = dataclasses.field(default_factory=dict)
     previous: dict | None = None
     reply_code: str = ""
+    is_outside: bool = False
 
     @property
     def thread(self):

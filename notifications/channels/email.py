@@ -1,5 +1,6 @@
 """Email, through the mail server of the settings."""
 
+import email.utils
 import re
 import smtplib
 
@@ -11,6 +12,7 @@ from django.core.mail.backends import filebased
 from django.core.validators import validate_email
 from django.template.loader import render_to_string
 
+from core import markdown
 from core.errors import SendError
 from notifications import envelope
 from notifications.channels.base import Channel, DeadAddress, Limit
@@ -28,6 +30,12 @@ LOOKS = {
     Kind.HANDOFF: ("HANDOFF", "#475467"),
     Kind.TEST: ("TEST", "#475467"),
     Kind.VERIFICATION: ("VERIFICATION", "#475467"),
+}
+
+# {kind: (text, HTML)} where they are not those of all other mails
+TEMPLATES = {
+    Kind.VERIFICATION: ("mail.txt", "mail_verification.html"),
+    Kind.STATUS: ("mail_status.txt", "mail_status.html"),
 }
 
 
@@ -110,21 +118,35 @@ def compose(address, outgoing):
     if message.kind in CHANGES:  # never on a page; mail.py says why
         context["unsubscribe_url"] = url = envelope.updates_url(outgoing.uuid)
         headers |= {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+    if message.kind == Kind.STATUS:
+        headers |= _status_headers(message)
+        context["status"] = message.data
+        context["rich"] = markdown.render(message.body) if message.data.get("is_markdown") else ""
     # One line, or the rest of it would be headers; a page with an odd title must go out all the same.
     subject = " ".join((message.subject or message.title).split())
     for value in (subject, address, *headers.values()):
         if LINE_BREAK.search(value):
             raise SendError("The mail has a line break in a header. Take it out of the title.", permanent=True)
+    text, html = TEMPLATES.get(message.kind, ("mail.txt", "mail.html"))
     mail = EmailMultiAlternatives(
         subject=subject,
-        body=render_to_string("notifications/mail.txt", context),
+        body=render_to_string(f"notifications/{text}", context),
         from_email=envelope.sender(outgoing.uuid) or settings.DEFAULT_FROM_EMAIL,  # of the envelope
         to=[address],
         headers=headers,
     )
-    name = "mail_verification" if message.kind == Kind.VERIFICATION else "mail"
-    mail.attach_alternative(INLINER.inline(render_to_string(f"notifications/{name}.html", context)), "text/html")
+    mail.attach_alternative(INLINER.inline(render_to_string(f"notifications/{html}", context)), "text/html")
     return mail
+
+
+def _status_headers(message):
+    """Of a mail to a reader of a status page: from the page, and ended by one click (RFC 8058)."""
+    name = " ".join(message.data.get("sender", "").split())
+    _, sender = email.utils.parseaddr(settings.DEFAULT_FROM_EMAIL)
+    headers = {"From": email.utils.formataddr((name, sender)) if name else settings.DEFAULT_FROM_EMAIL}
+    if leave := message.data.get("leave"):
+        headers |= {"List-Unsubscribe": f"<{leave}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+    return headers
 
 
 def look(message):

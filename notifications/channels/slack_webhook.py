@@ -46,10 +46,11 @@ class SlackWebhook(Channel):
         return {"Text": blocks.plain(outgoing), "Blocks": blocks.words(outgoing, verbs=blocks.LINKS)}
 
     def send(self, address, outgoing):
-        reply = _post(address, blocks.plain(outgoing), blocks.compose(outgoing, verbs=blocks.LINKS))
+        guard = http.STRANGERS if outgoing.is_outside else http.OURS
+        reply = _post(address, guard, blocks.plain(outgoing), blocks.compose(outgoing, verbs=blocks.LINKS))
         if (word := _word(reply)) in OUR_FAULT:
             logger.error("Slack refused the blocks of message %s (%s): sent as text", outgoing.uuid, word)
-            reply = _post(address, blocks.plain(outgoing, with_links=True))
+            reply = _post(address, guard, blocks.plain(outgoing, with_links=True))
             word = _word(reply)
         if reply.is_success and word == "ok":
             return Accepted(is_delivered=True, answer="ok")
@@ -66,9 +67,9 @@ class SlackWebhook(Channel):
         )
 
 
-def _post(address, text, found=None):
+def _post(address, guard, text, found=None):
     body = {"text": text, "unfurl_links": False, "unfurl_media": False}
-    return http.post(address, json=body | ({"blocks": found} if found else {}))
+    return http.post(address, json=body | ({"blocks": found} if found else {}), guard=guard)
 
 
 def _word(reply):

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from core import http
 from core.errors import SendError
 from notifications.channels.base import Accepted, Channel, DeadAddress
+from notifications.message import Kind
 from notifications.vendors.base import Setting
 
 PREFIX = "whsec_"
@@ -86,15 +87,15 @@ class Webhook(Channel):
         return f"{self.kind} {urlsplit(address).netloc}"
 
     def send(self, address, outgoing):
-        return self._judged(http.post(address, **self._request(outgoing)))
+        return self._judged(http.post(address, **self._request(outgoing), guard=guard_of(outgoing)))
 
     async def send_async(self, address, outgoing):
-        return self._judged(await http.apost(address, **self._request(outgoing)))
+        return self._judged(await http.apost(address, **self._request(outgoing), guard=guard_of(outgoing)))
 
     def _request(self, outgoing):
         if problems := self.problems_with_options(outgoing.options):
             raise SendError(next(iter(problems.values())), permanent=True)
-        body = encoded(payload(outgoing))
+        body = encoded_status(outgoing) if outgoing.message.kind == Kind.STATUS else encoded(payload(outgoing))
         headers = {**headers_of(outgoing.options), "Content-Type": "application/json"}
         keys = (outgoing.secret, outgoing.options.get("old_secret", ""))
         headers |= signature_headers(keys[0], str(outgoing.uuid), int(outgoing.at.timestamp()), body, keys[1])
@@ -116,6 +117,22 @@ class Webhook(Channel):
             permanent=reply.status not in MAY_PASS,
             status=reply.status,
         )
+
+
+def guard_of(outgoing):
+    """Which guard looks at the address: what our teams may reach is not for a stranger to post to."""
+    return http.STRANGERS if outgoing.is_outside else http.OURS
+
+
+def encoded_status(outgoing):
+    """What a reader of a status page gets: the body that was made for machines, of which only texts may be too long.
+
+    The older entries of a long story are left out, the oldest first, so that the whole stays below BODY_BYTES.
+    """
+    body = dict(outgoing.message.data.get("body", {}))
+    while len(_json(body)) > BODY_BYTES and len(body.get("incident", {}).get("incident_updates", ())) > 1:
+        body["incident"] = body["incident"] | {"incident_updates": body["incident"]["incident_updates"][:-1]}
+    return _json(body)
 
 
 def payload(outgoing):

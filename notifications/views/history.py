@@ -17,7 +17,7 @@ from accounts.permissions import may, may_once_seen, visible
 from core.errors import DomainError, NotFound
 from core.zones import zone_of
 from notifications import history, providers, resending
-from notifications.message import storable
+from notifications.message import OUTSIDE, storable
 from notifications.models import KINDS, Notification, channels
 
 A_PAGE = 50
@@ -46,7 +46,7 @@ def listed(request):
         "chosen": chosen,
         "is_filtered": any(value for name, value in chosen.items() if value != "all"),
         "states": State.choices,
-        "kinds": KINDS,
+        "kinds": [(kind, label) for kind, label in KINDS if kind not in OUTSIDE],
         "channels": channels.choices(),
         "readers": READERS,
     }
@@ -79,7 +79,7 @@ def _day(text):
 
 
 def _rows(chosen, user):
-    rows = Notification.objects.select_related("user", "destination").defer("provider_data").order_by("-id")
+    rows = Notification.objects.to_us().select_related("user", "destination").defer("provider_data").order_by("-id")
     rows = visible(rows, user)
     for name in ("state", "kind", "channel"):
         if chosen[name]:
@@ -108,7 +108,7 @@ def _dress(row):
 @never_cache
 def one(request, uuid):
     """One message: what it said, each try, and what became of it."""
-    rows = Notification.objects.select_related("user", "destination", "contact_method", "bundle", "changes")
+    rows = Notification.objects.to_us().select_related("user", "destination", "contact_method", "bundle", "changes")
     row = get_object_or_404(visible(rows, request.user), uuid=uuid)
     tries = list(row.tries.order_by("number"))
     for each in tries:
@@ -140,7 +140,7 @@ def _members(row, user):
 @require_POST
 def do(request, uuid, verb):
     """Send it again, or stop it."""
-    row = get_object_or_404(visible(Notification.objects.all(), request.user), uuid=uuid)
+    row = get_object_or_404(visible(Notification.objects.to_us(), request.user), uuid=uuid)
     if row.user_id != request.user.pk and not may_once_seen(request.user, "respond", row):
         raise PermissionDenied
     now, by = timezone.now(), request.user

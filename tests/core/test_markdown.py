@@ -117,3 +117,44 @@ def test_a_bare_address_becomes_a_link_and_a_script_does_not():
     assert found.count("<a ") == 1
     assert 'href="https://wiki.example.com/disk"' in found
     assert "nofollow" in found
+
+
+# --- images of our own --------------------------------------------------------------------------------------------
+OURS = "/postmortems/3/images/0b0f6a4e-3c55-4a6a-9d55-0f2f6f7f9a10"
+
+
+def ours(address):
+    return {"src": address, "width": 20, "height": 10} if address == OURS else None
+
+
+def test_an_image_of_our_own_is_shown_where_the_caller_knows_it():
+    html = render(f'See ![a "graph" <b>]({OURS} "title").', picture=ours)
+    (image,) = [attributes for tag, attributes in _Reader(html).found if tag == "img"]
+    assert image == {
+        "src": OURS,
+        "alt": 'a "graph" <b>',
+        "width": "20",
+        "height": "10",
+        "loading": "lazy",
+        "title": "title",
+    }
+    assert "<img" not in render(f"![x]({OURS})")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://evil.example/pixel.png", "//evil.example/p.png", "data:image/png;base64,aaaa", "/logout", OURS + "0"],
+)
+def test_of_any_other_image_its_description_stands(address):
+    html = render(f"![what it [showed](https://a.example)]({address}) [x](/logout) [y]({OURS})", picture=ours)
+    assert "<img" not in html and "what it" in html
+    assert all(attributes.get("href", "https://").startswith("https://") for _, attributes in _Reader(html).found)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_nothing_runs_beside_images_of_our_own(text):
+    for tag, attributes in _Reader(render(text, picture=ours)).found:
+        assert tag in TAGS
+        assert set(attributes) <= ATTRIBUTES.get(tag, set()) | ({"rel"} if tag == "a" else set())
+        if "href" in attributes:
+            assert re.match(r"(https?|mailto|tel):", attributes["href"])
