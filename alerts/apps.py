@@ -7,4 +7,10 @@ class AlertsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self):
-        from alerts import beside, receivers, service_states, visibility  # noqa: F401  (listen, tell, say what is hidden)
+        from alerts import (  # noqa: F401  (listen, tell, say what is hidden)
+            beside,
+            history,
+            receivers,
+            service_states,
+            visibility,
+        )

@@ -7,4 +7,9 @@ class IncidentsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self):
-        from incidents import receivers, service_states, visibility  # noqa: F401  (listen, tell, say what is hidden)
+        from incidents import (  # noqa: F401  (listen, tell, say what is hidden)
+            history,
+            receivers,
+            service_states,
+            visibility,
+        )

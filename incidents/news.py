@@ -156,7 +156,7 @@ def tell_people(incident, user_ids, message, *, key, now):
     seeing = [pk for pk, user in people.items() if visible(Incident.objects.filter(pk=incident.pk), user).exists()]
     if not seeing:
         return
-    reaches = {pk: _quietly(reach) for pk, reach in outbox.reaches(seeing).items()}
+    reaches = {pk: quietly(reach) for pk, reach in outbox.reaches(seeing).items()}
     message = dataclasses.replace(message, urgency="low")
     pages = [
         outbox.Page(f"{incident.topic}:{key}", incident.topic, pk, message, is_repeat=True, share=incident.share)
@@ -165,7 +165,7 @@ def tell_people(incident, user_ids, message, *, key, now):
     outbox.plan_many(pages, now=now, reaches=reaches)
 
 
-def _quietly(reach):
+def quietly(reach):
     """How somebody is told what asks for no answer: nobody is rung up for it."""
     methods = [one for one in reach.methods if one.channel in channels and channels.get(one.channel).tells_changes]
     if not any(rule.urgency == "low" for rule in reach.rules):
