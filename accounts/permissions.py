@@ -4,7 +4,7 @@ The table is in `accounts.roles`; which rows a person sees at all is in `account
 """
 
 from accounts.roles import NOBODY
-from accounts.visibility import is_visible, owned, teams_of, visible
+from accounts.visibility import has_readers, is_visible, owned, teams_of, visible
 
 __all__ = ["leads", "leads_person", "may", "may_once_seen", "may_somewhere", "visible", "where_may"]
 
@@ -16,12 +16,13 @@ def may(user, verb, record=None):
     record that belongs to no team, the platform's. What is hidden from a person allows nothing.
     """
     access = user.access() if user.is_active else NOBODY
-    if record is None or (not access.hidden and access.allows(verb)):
+    has_rule = has_readers(type(record))
+    if record is None or (not access.hidden and not has_rule and access.allows(verb)):
         return access.allows(verb)
     teams = teams_of(record)
     if record._state.adding:
         return access.allows(verb, teams)
-    if access.hidden and not is_visible(record, user, teams):
+    if (access.hidden or has_rule) and not is_visible(record, user, teams):
         return False
     # What is hidden else and shown to them takes the role that they have everywhere.
     return access.allows(verb, teams - access.hidden) or _is_called(user, access, verb, record, teams)

@@ -3,7 +3,8 @@
 `team_paths = ("service__team",)`: the row belongs to that team, and what is hidden there is hidden here. A path in
 `seen_through` hides as well, without owning. Rows without a team are seen by everybody who may read. A model that has
 exceptions defines `shown_although_hidden(user) -> Q`; one that lies below what it is about gets a rule from above by
-`hidden_rows(model)`.
+`hidden_rows(model)`. One with readers of its own, whether or not a team is hidden, says who by `read_by(user) -> Q`,
+and gets such a rule from above by `readers_of(model)`.
 
 Sentences that were written once for everybody, such as why an alert is held, may name what only some may see:
 `hushed` takes the names out.
@@ -16,7 +17,7 @@ from django.db import connection
 from django.db.models import BigIntegerField, Exists, Func, OuterRef, Q, TextField, Value
 from django.db.models.functions import Cast
 
-_rules = {}
+_rules, _readers = {}, {}
 _said = []
 
 
@@ -30,10 +31,31 @@ def hidden_rows(model):
     return keep
 
 
+def readers_of(model):
+    """Decorate `(user) -> Q`: which rows of the model the person may see, also while no team is hidden."""
+
+    def keep(rule):
+        _readers.setdefault(model, []).append(rule)
+        return rule
+
+    return keep
+
+
+def has_readers(model):
+    """Whether more than roles and hidden teams decides who sees a row of the model."""
+    return hasattr(model, "read_by") or model in _readers
+
+
 def visible(queryset, user):
-    """The rows of the queryset that the person may see. Nothing is added to the query while no team is hidden."""
+    """The rows of the queryset that the person may see.
+
+    While no team is hidden, nothing is added to the query of a model without readers of its own.
+    """
     access = user.access()
     model = queryset.model
+    if has_readers(model):
+        for rule in (*filter(None, [getattr(model, "read_by", None)]), *_readers.get(model, ())):
+            queryset = queryset.filter(rule(user))
     if access.role is None:  # a key of a team: what belongs to no team is not its own either
         queryset = queryset.filter(owned(model, access.own_teams("read")))
     if not access.hidden:
@@ -135,7 +157,8 @@ def owned(model, teams):
 def is_visible(record, user, teams):
     """Whether the person may see the row, which belongs to `teams`. Asks the database only where it must."""
     model, hidden = type(record), user.access().hidden
-    if not teams & hidden and model not in _rules and not hasattr(model, "seen_through"):
+    has_more = model in _rules or hasattr(model, "seen_through") or has_readers(model)
+    if not teams & hidden and not has_more:
         return True
     return visible(model._base_manager.filter(pk=record.pk), user).exists()
 
