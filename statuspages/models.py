@@ -14,10 +14,13 @@ from accounts.models import Team
 from catalog.links import web_address
 from catalog.models import Service
 from core.models import DueRow
+from incidents import states as incident_states
 from incidents.models import Incident
 from notifications.models import Destination
 from oncall.models.schedules import check_zone
+from oncall.occurrences import BadWindow, Window
 from statuspages import states
+from statuspages.folders import below_root
 
 # Addresses of ours below /status/, so that no page can have them.
 RESERVED = frozenset({"new", "link", "partner", "assets"})
@@ -115,6 +118,13 @@ class StatusPage(models.Model):
 
     def __str__(self):
         return self.name
+
+    def clean(self):
+        if self.export_folder:
+            try:
+                below_root(self.export_folder)
+            except ValidationError as error:
+                raise ValidationError({"export_folder": error.messages}) from None
 
     @property
     def rules(self):
@@ -303,11 +313,27 @@ class Series(models.Model):
     def __str__(self):
         return self.title
 
+    @property
+    def window(self):
+        """When it is, as a value of `oncall.occurrences`."""
+        return Window(self.starts_at, self.ends_at, self.rrule, self.time_zone)
+
+    def clean(self):
+        if self.starts_at and self.ends_at and self.rrule:
+            try:
+                self.window.coming(self.starts_at, count=1)
+            except BadWindow as error:
+                raise ValidationError({"rrule": str(error)}) from None
+
 
 class PostQuerySet(models.QuerySet):
     def going_on(self):
         """Posts that are not over: trouble now, and maintenance that is planned or goes on."""
         return self.filter(ended_at__isnull=True)
+
+    def to_be_ended(self):
+        """Posts that still tell of trouble although the incident is over: a person should say so to readers."""
+        return self.going_on().filter(incident__isnull=False).exclude(incident__status__in=incident_states.OPEN)
 
 
 class Post(models.Model):
