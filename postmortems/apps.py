@@ -7,4 +7,4 @@ class PostmortemsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self):
-        from postmortems import receivers  # noqa: F401  (listens)
+        from postmortems import receivers, visibility  # noqa: F401  (listen, say what is hidden)

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts import audited
 from accounts.models import Team
+from accounts.roles import ADMIN
 from catalog.links import web_address
 from core.models import DueRow
 from incidents.models import Incident, Severity
@@ -18,6 +19,16 @@ from postmortems import states
 
 WORDS = SearchVector("title", "summary", config="simple")
 SECTION_WORDS = SearchVector("title", "body", config="simple")
+
+
+def _read_with(path):
+    """The `read_by` of rows that are read with their postmortem."""
+
+    def read_by(cls, user):
+        wanted = Postmortem.read_by(user)
+        return Q(**{f"{path}__in": Postmortem.objects.filter(wanted).order_by().values("pk")}) if wanted else wanted
+
+    return classmethod(read_by)
 
 
 class Template(models.Model):
@@ -142,6 +153,22 @@ class Postmortem(models.Model):
     def __str__(self):
         return f"PM-{self.number} {self.title}"
 
+    @classmethod
+    def read_by(cls, user):
+        """Its team reads it from the first word on, with its owner and its reviewers. Others read what is published,
+        unless it is for the team alone. Admins of the platform read all.
+        """
+        access = user.access()
+        if access.role == ADMIN:
+            return Q()
+        is_out = Q(status=states.PUBLISHED) | Q(status=states.ARCHIVED, published_at__isnull=False)
+        return (
+            Q(team__in=access.own_teams("read"))
+            | Q(owner=user)
+            | Q(pk__in=Review.objects.filter(user=user).order_by().values("postmortem"))
+            | is_out & Q(visibility=cls.Visibility.EVERYONE)
+        )
+
     @property
     def topic(self):
         return f"postmortem:{self.number}"
@@ -164,6 +191,7 @@ class Section(models.Model):
     removed_at = models.DateTimeField(null=True, blank=True, help_text="Its revisions stay, and it can be restored.")
 
     team_paths = ("postmortem__team",)
+    read_by = _read_with("postmortem")
 
     class Meta:
         ordering = ["postmortem", "position", "id"]
@@ -187,6 +215,7 @@ class Revision(models.Model):
     is_autosave = models.BooleanField(default=False)
 
     team_paths = ("section__postmortem__team",)
+    read_by = _read_with("section__postmortem")
 
     class Meta:
         ordering = ["section", "-version"]
@@ -221,6 +250,8 @@ class Moment(models.Model):
     )
 
     team_paths = ("postmortem__team",)
+    read_by = _read_with("postmortem")
+    seen_through = ("incident__team",)  # which may have become private since
 
     class Meta:
         ordering = ["postmortem", "at", "id"]
@@ -249,6 +280,7 @@ class Factor(models.Model):
     position = models.PositiveIntegerField(default=0)
 
     team_paths = ("postmortem__team",)
+    read_by = _read_with("postmortem")
 
     class Meta:
         ordering = ["postmortem", "position", "id"]
@@ -284,6 +316,7 @@ class Review(models.Model):
     decided_at = models.DateTimeField(null=True, blank=True)
 
     team_paths = ("postmortem__team",)
+    read_by = _read_with("postmortem")
 
     class Meta:
         ordering = ["postmortem", "asked_at", "id"]
@@ -315,6 +348,7 @@ class Comment(models.Model):
     )
 
     team_paths = ("postmortem__team",)
+    read_by = _read_with("postmortem")
 
     class Meta:
         ordering = ["postmortem", "at", "id"]
@@ -359,6 +393,7 @@ class ActionItem(DueRow):
     ended_at = models.DateTimeField(null=True, blank=True, help_text="When it was completed or cancelled.")
 
     team_paths = ("postmortem__team",)
+    read_by = _read_with("postmortem")
 
     class Meta:
         ordering = ["postmortem", "id"]
@@ -392,6 +427,7 @@ class Image(models.Model):
     at = models.DateTimeField()
 
     team_paths = ("postmortem__team",)
+    read_by = _read_with("postmortem")
 
     class Meta:
         ordering = ["postmortem", "at", "id"]
@@ -415,6 +451,7 @@ class ShareLink(models.Model):
     opened_count = models.PositiveIntegerField(default=0)
 
     team_paths = ("postmortem__team",)
+    read_by = _read_with("postmortem")
 
     class Meta:
         ordering = ["postmortem", "-id"]

@@ -1,0 +1,40 @@
+from django.urls import path
+
+from postmortems.views import board, drawing, editing, listing, reading, reviewing, sharing, timeline
+
+app_name = "postmortems"
+urlpatterns = [
+    path("postmortems", listing.postmortems, name="postmortems"),
+    path("postmortems/new", listing.new, name="new"),
+    path("postmortems/items", board.items, name="items"),
+    path("postmortems/items/<uuid:uuid>", board.item, name="item"),
+    path("postmortems/items/<uuid:uuid>/move", board.move, name="item-move"),
+    path("postmortems/figures", board.figures, name="figures"),
+    path("postmortems/shared/<str:token>", sharing.shared, name="shared"),
+    path("postmortems/shared/<str:token>/images/<uuid:uuid>", sharing.shared_image, name="shared-image"),
+    path("postmortems/wanted/<int:number>", listing.decline, name="decline"),
+    path("postmortems/<int:number>", reading.postmortem, name="postmortem"),
+    path("postmortems/<int:number>.md", reading.markdown_file, name="markdown"),
+    path("postmortems/<int:number>.pdf", reading.pdf_file, name="pdf"),
+    path("postmortems/<int:number>/edit", editing.edit, name="edit"),
+    path("postmortems/<int:number>/preview", editing.preview, name="preview"),
+    path("postmortems/<int:number>/sections/<uuid:uuid>", editing.autosave, name="section"),
+    path("postmortems/<int:number>/sections/<uuid:uuid>/versions", editing.versions, name="versions"),
+    path("postmortems/<int:number>/timeline", timeline.timeline, name="timeline"),
+    path("postmortems/<int:number>/timeline/redraw", timeline.redraw, name="timeline-redraw"),
+    path("postmortems/<int:number>/timeline/add", timeline.add, name="timeline-add"),
+    path("postmortems/<int:number>/timeline/<uuid:uuid>", timeline.change, name="timeline-change"),
+    path("postmortems/<int:number>/factors", timeline.factors, name="factors"),
+    path("postmortems/<int:number>/incidents", timeline.incidents, name="incident-change"),
+    path("postmortems/<int:number>/images", drawing.upload, name="images"),
+    path("postmortems/<int:number>/images/<uuid:uuid>", drawing.image, name="image"),
+    path("postmortems/<int:number>/reviewers", reviewing.ask, name="reviewers"),
+    path("postmortems/<int:number>/verdict", reviewing.say, name="verdict"),
+    path("postmortems/<int:number>/do/<slug:verb>", reviewing.do, name="do"),
+    path("postmortems/<int:number>/comments", reviewing.comment, name="comments"),
+    path("postmortems/<int:number>/comments/<uuid:uuid>/resolve", reviewing.resolve, name="comment-resolve"),
+    path("postmortems/<int:number>/items", board.add, name="item-add"),
+    path("postmortems/<int:number>/links", sharing.links, name="links"),
+    path("postmortems/<int:number>/links/<uuid:uuid>/revoke", sharing.revoke, name="link-revoke"),
+    path("incidents/<int:number>/postmortem", listing.incident_panel, name="postmortem-panel"),
+]
