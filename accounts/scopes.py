@@ -16,6 +16,8 @@ RESOURCES = {
         "Configuration",
         "Policies, integrations, routing and inhibition rules, silences, maintenance windows, heartbeats.",
     ),
+    "status": ("Status pages", "Status pages with their components, posts, maintenance, subscribers and partners."),
+    "postmortems": ("Postmortems", "Postmortems, their reviews, comments and links, and action items."),
     "people": ("People", "People, teams, API keys."),
     "audit": ("Audit", "Who changed what."),
 }

@@ -79,6 +79,28 @@ GROUPS = [
         ],
     ),
     (
+        "Status pages",
+        [
+            ("statuspages.statuspage", "monitor_heart"),
+            ("statuspages.post", "article"),
+            ("statuspages.series", "event_upcoming"),
+            ("statuspages.posttemplate", "draft"),
+            ("statuspages.subscriber", "mark_email_read"),
+            ("statuspages.partner", "handshake"),
+            ("statuspages.partnersession", "devices"),
+            ("statuspages.visit", "visibility"),
+        ],
+    ),
+    (
+        "Postmortems",
+        [
+            ("postmortems.template", "dashboard_customize"),
+            ("postmortems.postmortem", "article"),
+            ("postmortems.actionitem", "task_alt"),
+            ("postmortems.wanted", "assignment_late"),
+        ],
+    ),
+    (
         "Notifications",
         [
             ("notifications.contactmethod", "contact_phone"),

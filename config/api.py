@@ -22,7 +22,7 @@ from alerts.api import (
 )
 from automation.api import HypothesisViewSet, RecommendedActionViewSet
 from catalog.api import CurrentOnCall, DependencyViewSet, LinkViewSet, Notify, OnCallViewSet, ServiceViewSet
-from core.rest import SLUG
+from core.rest import NUMBER, SLUG
 from incidents.api import Escalate, IncidentViewSet, NotificationViewSet
 from incidents.list_api import BulkViewSet, SavedViewViewSet
 from oncall.api import (
@@ -36,6 +36,27 @@ from oncall.api import (
     ScheduleViewSet,
     SwapViewSet,
     TimeOffViewSet,
+)
+from postmortems.api import (
+    ActionItemViewSet,
+    CommentViewSet,
+    FactorViewSet,
+    ItemsOfPostmortemViewSet,
+    MomentViewSet,
+    PostmortemViewSet,
+    ReviewViewSet,
+    SectionViewSet,
+    ShareLinkViewSet,
+)
+from statuspages.api import (
+    ComponentViewSet,
+    GroupViewSet,
+    PartnerViewSet,
+    PostViewSet,
+    SeriesViewSet,
+    StatusPageViewSet,
+    SubscriberViewSet,
+    TemplateViewSet,
 )
 
 
@@ -98,8 +119,28 @@ router.register("calendar-feeds", CalendarFeedViewSet)
 router.register("calendar-imports", CalendarImportViewSet)
 router.register("holidays", HolidayViewSet)
 router.register("notifications", NotificationViewSet)
+router.register("status-pages", StatusPageViewSet)
+page = rf"status-pages/(?P<slug>{SLUG})"
+router.register(f"{page}/groups", GroupViewSet, basename="status-group")
+router.register(f"{page}/components", ComponentViewSet, basename="status-component")
+router.register(f"{page}/posts", PostViewSet, basename="status-post")
+router.register(f"{page}/series", SeriesViewSet, basename="status-series")
+router.register(f"{page}/templates", TemplateViewSet, basename="status-template")
+router.register(f"{page}/subscribers", SubscriberViewSet, basename="status-subscriber")
+router.register("partners", PartnerViewSet)
 router.register("oncall/current", CurrentOnCall, basename="oncall-current")
 router.register("escalate", Escalate, basename="escalate")
 router.register("notify", Notify, basename="notify")
+
+router.register("postmortems", PostmortemViewSet)
+postmortem = rf"postmortems/(?P<number>{NUMBER})"
+router.register(f"{postmortem}/sections", SectionViewSet, basename="postmortem-section")
+router.register(f"{postmortem}/moments", MomentViewSet, basename="postmortem-moment")
+router.register(f"{postmortem}/factors", FactorViewSet, basename="postmortem-factor")
+router.register(f"{postmortem}/comments", CommentViewSet, basename="postmortem-comment")
+router.register(f"{postmortem}/reviews", ReviewViewSet, basename="postmortem-review")
+router.register(f"{postmortem}/items", ItemsOfPostmortemViewSet, basename="postmortem-item")
+router.register(f"{postmortem}/share-links", ShareLinkViewSet, basename="postmortem-link")
+router.register("action-items", ActionItemViewSet)
 
 urlpatterns = [*router.urls, re_path("", Unknown.as_view())]

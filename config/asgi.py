@@ -1,4 +1,4 @@
-"""The one ASGI application: inbound alerts before Django, live pages beside it."""
+"""The one ASGI application: public status pages and inbound alerts before Django, live pages beside it."""
 
 import gc
 import os
@@ -19,11 +19,12 @@ from config import checks  # noqa: E402
 from core.bodies import Bodies  # noqa: E402
 from core.cors import Cors  # noqa: E402
 from incidents.live import socket  # noqa: E402
+from statuspages.window import Window  # noqa: E402
 
 checks.refuse_unsafe()
 beater = presence.Beater()
 door = Door(Bodies(pages), decide=ingest.decide_ids)
-application = beater.around(ProtocolTypeRouter({"http": Cors(door), "websocket": socket}))
+application = beater.around(ProtocolTypeRouter({"http": Window(Cors(door)), "websocket": socket}))
 if settings.ROLE == "web":
     beater.start()
     # What is loaded now stays for ever. A full garbage collection that walks all of it stops the process for some

@@ -9,6 +9,7 @@ environment; docs/configuration.md explains every one.
 
 import ipaddress
 import zoneinfo
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
@@ -35,12 +36,14 @@ SMALLEST = {
     "LOCKOUT_MINUTES": (lambda: settings.AXES_COOLOFF_TIME.total_seconds() // 60, 1),
     "CORRELATION_WINDOW_SECONDS": (lambda: settings.CORRELATION_WINDOW_SECONDS, 0),
     "LINK_HOURS": (lambda: settings.LINK_HOURS, 1),
+    "SUBSCRIBER_MESSAGES_PER_MINUTE": (lambda: settings.SUBSCRIBER_MESSAGES_PER_MINUTE, 1),
     "INVITATION_HOURS": (lambda: settings.INVITATION_HOURS, 1),
     "RESET_MINUTES": (lambda: settings.RESET_MINUTES, 1),
     "INGEST_MAX_BODY_BYTES": (lambda: settings.INGEST_MAX_BODY_BYTES, 1024),
     "INGEST_QUEUE_LIMIT": (lambda: settings.INGEST_QUEUE_LIMIT, 1),
     "RAW_EVENT_DAYS": (lambda: settings.RAW_EVENT_DAYS, 1),
     "CHANGE_EVENT_DAYS": (lambda: settings.CHANGE_EVENT_DAYS, 1),
+    "POSTMORTEM_REMINDER_HOURS": (lambda: settings.POSTMORTEM_REMINDER_HOURS, 0),
     "AUDIT_DAYS": (lambda: settings.AUDIT_DAYS, 0),
     "STORM_INCIDENTS_PER_MINUTE": (lambda: settings.STORM_INCIDENTS_PER_MINUTE, 0),
     "SILENCE_WARNING_SECONDS": (lambda: settings.SILENCE_WARNING_SECONDS, 0),
@@ -82,6 +85,7 @@ def check_values(app_configs=None, **kwargs):
         *_origins(),
         *_sign_in(),
         *_oidc(),
+        *_status_export(),
     ]
 
 
@@ -142,16 +146,17 @@ def _priorities():
 
 
 def _networks():
-    for text in settings.HTTP_ALLOW_PRIVATE:
-        try:
-            if text != "*":
-                ipaddress.ip_network(text.strip(), strict=False)
-        except ValueError:
-            yield Error(
-                f"HTTP_ALLOW_PRIVATE names “{text}”, which is not an address or a network.",
-                hint="Use addresses and networks, for example 127.0.0.1,10.1.0.0/16.",
-                id="watchbill.E006",
-            )
+    for name in ("HTTP_ALLOW_PRIVATE", "SUBSCRIBER_ALLOW_PRIVATE"):
+        for text in getattr(settings, name):
+            try:
+                if text != "*":
+                    ipaddress.ip_network(text.strip(), strict=False)
+            except ValueError:
+                yield Error(
+                    f"{name} names “{text}”, which is not an address or a network.",
+                    hint="Use addresses and networks, for example 127.0.0.1,10.1.0.0/16.",
+                    id="watchbill.E006",
+                )
 
 
 def _redis():
@@ -284,6 +289,16 @@ def _oidc():
             )
         else:
             seen.add(one["id"])
+
+
+def _status_export():
+    root = settings.STATUS_EXPORT_ROOT
+    if root and not Path(root).is_absolute():
+        yield Error(
+            f"STATUS_EXPORT_ROOT is “{root}”, which depends on where a process was started.",
+            hint="Write the whole path, for example /srv/status, or unset it.",
+            id="watchbill.E023",
+        )
 
 
 @register(Tags.database)

@@ -15,7 +15,7 @@ from alerts.keys import issue_key as issue_integration_key
 from alerts.models import Heartbeat, Integration, Rule
 from catalog import dependencies
 from catalog.models import Link, Service
-from config import demo_past
+from config import demo_past, demo_told
 from core import secrets as secrets_at_rest
 from incidents.models import Subscription
 from notifications.models import ContactMethod, Destination, NotificationRule, QuietHours, Urgency
@@ -35,6 +35,7 @@ from oncall.models import (
     Target,
     TimeOff,
 )
+from statuspages import copying
 
 PEOPLE = [
     ("alice", "Alice Ahmadi", Role.RESPONDER, "Europe/Berlin"),
@@ -156,7 +157,19 @@ def fill(*, base_url, now):
         expires_at=now + dt.timedelta(days=90),
         is_personal=True,
     )
-    demo_past.fill(people, services, integrations, admin, now=now)
+    page = demo_told.make_pages(teams, services, admin, now=now)
+    demo_past.fill(
+        people,
+        services,
+        integrations,
+        admin,
+        now=now,
+        told=demo_told.tell(page, people),
+        after_each=demo_told.keep_states,
+    )
+    demo_told.tell_now(page, people, admin, now=now)
+    demo_told.write_postmortems(people, teams, now=now)
+    copying.refresh_due(now=now)
     content = {
         "base_url": base_url,
         "admin": {"email": admin.email, "password": admin_password},

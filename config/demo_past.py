@@ -5,6 +5,7 @@ Made by the same verbs as in real life, with the time at which each of them happ
 
 import dataclasses
 import datetime as dt
+import functools
 
 from accounts.keys import issue_machine_key
 from accounts.models import Role
@@ -304,17 +305,29 @@ CHANGES = [
 ]
 
 
-def fill(people, services, integrations, admin, *, now):
-    """Let it happen. `people` and `services` are by key, `integrations` by source. Returns the open incident."""
+def fill(people, services, integrations, admin, *, now, told=(), after_each=lambda at: None):
+    """Let it happen. `people` and `services` are by key, `integrations` by source. Returns the open incident.
+
+    `told` are `(title of a story, minutes after its start, verb(number, at))`, which happen between; `after_each(at)`
+    is called after everything that happened.
+    """
     for before, service, title, who in CHANGES:
         _change(services[service], title, who, integrations, at=_ago(before, now))
     happened = []  # (when, what)
     numbers = {}
     for story in PAST:
         happened += _told(story, people, services[story.service], integrations, numbers, now)
+    starts = {story.title: _ago(story.before, now) for story in PAST}
+    for title, minutes, verb in told:
+        happened.append((starts[title] + minutes * MINUTE, functools.partial(_beside, verb, numbers, title)))
     for at, verb in sorted(happened, key=lambda one: one[0]):
         verb(at)
+        after_each(at)
     return _open_now(people, services["checkout-api"], integrations, admin, now=now)
+
+
+def _beside(verb, numbers, title, at):
+    verb(numbers[title], at)
 
 
 def _told(story, people, service, integrations, numbers, now):

@@ -17,7 +17,10 @@ from core import markdown
 FOLDER = settings.BASE_DIR / "docs"
 # (heading, names): what somebody looks for first stands first; what is not named here comes last.
 GROUPS = [
-    ("For everybody on call", ["phone", "channels", "schedules", "calendars", "quiet", "sign-in", "privacy"]),
+    (
+        "For everybody on call",
+        ["phone", "channels", "schedules", "calendars", "quiet", "status-pages", "postmortems", "sign-in", "privacy"],
+    ),
     ("Setting up", ["integrations", "routing", "heartbeats", "wording", "access", "switching"]),
     ("Running it", ["configuration", "limits", "security", "audit", "api"]),
 ]

@@ -39,17 +39,22 @@ OPEN = Area()
 
 _WEBHOOKS = ("/twilio/", "/slack/", "/telegram/", "/mail/bounces")
 _OPEN = ("/health/ready", "/metrics", "/api/schema", "/api/docs")
+# Public status pages are answered before Django: who asks for them here asks for one that is not there, or not public.
+_STATUS = "statuspages:public-"
 # Asked without an account: the token stands in the body.
 _BY_TOKEN = "notification-acknowledge"
-_SENDS_MAIL = "password-forgotten"  # leads on whatever was typed
+# These lead on, whatever was typed.
+_SENDS_MAIL = ("password-forgotten", "statuspages:partner")
 _SIGN_IN = ("login", "admin:login", "account_", "mfa_", "socialaccount_", "openid_connect_", "invitation", "password")
 
 
 def area_of(match, path):
     """The Area of a request, or None when it has no limit here: it needs an account, or is for everybody."""
+    if match.view_name in _SENDS_MAIL:
+        return SENDS_MAIL
     if match.view_name and match.view_name.startswith(_SIGN_IN):
-        return SENDS_MAIL if match.view_name == _SENDS_MAIL else SIGN_IN
-    if path.startswith(_OPEN):
+        return SIGN_IN
+    if path.startswith(_OPEN) or (match.view_name or "").startswith(_STATUS):
         return OPEN
     if path.startswith("/api/"):
         return SECRETS if match.view_name == _BY_TOKEN else API

@@ -283,11 +283,19 @@ INGEST_MAX_BODY_BYTES = env.int("INGEST_MAX_BODY_BYTES", default=512 * 1024)
 INGEST_QUEUE_LIMIT = env.int("INGEST_QUEUE_LIMIT", default=5000)
 RAW_EVENT_DAYS = env.int("RAW_EVENT_DAYS", default=90)
 CHANGE_EVENT_DAYS = env.int("CHANGE_EVENT_DAYS", default=90)
+POSTMORTEM_REMINDER_HOURS = env.int("POSTMORTEM_REMINDER_HOURS", default=48)  # 0: nobody is reminded
 AUDIT_DAYS = env.int("AUDIT_DAYS", default=2 * 365)  # 0: for ever
 STORM_INCIDENTS_PER_MINUTE = env.int("STORM_INCIDENTS_PER_MINUTE", default=60)
 SILENCE_WARNING_SECONDS = env.int("SILENCE_WARNING_SECONDS", default=900)
 # Addresses that outgoing webhooks may reach although they are private: "127.0.0.1", "10.1.0.0/16".
 HTTP_ALLOW_PRIVATE = env.list("HTTP_ALLOW_PRIVATE", default=[])
+# The same for webhooks of subscribers of status pages, whom nobody knows.
+SUBSCRIBER_ALLOW_PRIVATE = env.list("SUBSCRIBER_ALLOW_PRIVATE", default=[])
+# All of them together: what a relay of one's own takes, and most services for hire.
+SUBSCRIBER_MESSAGES_PER_MINUTE = env.int("SUBSCRIBER_MESSAGES_PER_MINUTE", default=600)
+
+# Below it status pages are written as files after each change, for those with a folder; empty: nowhere.
+STATUS_EXPORT_ROOT = env.str("STATUS_EXPORT_ROOT", default="")
 
 # Proxies in front of us whose X-Forwarded-For counts: how many there are ("1"), or their networks ("10.0.0.0/8").
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
@@ -396,6 +404,15 @@ SPECTACULAR_SETTINGS = {
         "OfferStateEnum": "oncall.models.Offer.State",
         "ServiceStateEnum": "catalog.state.CHOICES",
         "VerdictEnum": "automation.models.Verdict",
+        "PostmortemStatusEnum": "postmortems.states.CHOICES",
+        "ReviewVerdictEnum": "postmortems.models.Review.Verdict",
+        "ActionItemStatusEnum": "postmortems.models.ActionItem.Status",
+        "GradeEnum": "postmortems.models.ActionItem.Priority",
+        "ComponentStateEnum": "statuspages.states.COMPONENT_STATES",
+        "IncidentStageEnum": "statuspages.states.INCIDENT_STAGES",
+        "PostStageEnum": "statuspages.states.STAGES",
+        "ImpactEnum": "statuspages.states.IMPACTS",
+        "PostKindEnum": "statuspages.models.Post.Kind",
     },
 }
 

@@ -30,6 +30,8 @@ urlpatterns = [
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     path("api/v1/", include("config.api")),
     path("", include("automation.urls")),
+    path("", include("statuspages.urls")),
+    path("", include("postmortems.urls")),
     path("", include("alerts.urls")),
     path("", include("notifications.urls")),
     path("", include("oncall.urls")),

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q, Value
 from django.db.models.functions import Cast, Concat, Left
@@ -256,6 +257,10 @@ class Subscription(models.Model):
 
     def __str__(self):
         return f"{self.destination}: {self.team or self.service} from {self.minimum_severity}"
+
+    def clean(self):
+        if self.destination_id and self.destination.is_outside:
+            raise ValidationError({"destination": "This is a reader of a status page. Choose another."})
 
 
 class Responder(models.Model):

@@ -1,6 +1,7 @@
 """One factory per model, each good with no arguments."""
 
 import datetime as dt
+import hashlib
 
 import factory
 from factory.django import DjangoModelFactory
@@ -21,6 +22,7 @@ from alerts.models import (
 )
 from automation.models import Hypothesis, RecommendedAction
 from catalog.models import Dependency, Link, Service
+from core.secrets import digest
 from incidents import states
 from incidents.models import Follower, Incident, Responder, SavedView, Subscription, Task, TimelineEntry
 from incidents.priorities import priority_of, urgency_of
@@ -52,6 +54,41 @@ from oncall.models import (
     ShiftRequest,
     Target,
     TimeOff,
+)
+from postmortems import states as postmortem_states
+from postmortems.models import (
+    ActionItem,
+    Comment,
+    Factor,
+    Image,
+    Moment,
+    Postmortem,
+    Review,
+    Revision,
+    Section,
+    ShareLink,
+    Template,
+    TemplateSection,
+    Wanted,
+)
+from statuspages.models import (
+    Affected,
+    Audience,
+    Component,
+    ComponentGroup,
+    Copy,
+    Logo,
+    MagicLink,
+    Partner,
+    PartnerSession,
+    Post,
+    PostTemplate,
+    PostUpdate,
+    Series,
+    Span,
+    StatusPage,
+    Subscriber,
+    Visit,
 )
 
 # A Monday, far from a clock change. The fixture `now` is the same.
@@ -680,3 +717,438 @@ class HeartbeatFactory(DjangoModelFactory):
         heartbeat.key = keys.issue_key(heartbeat)
         heartbeat.save()
         return heartbeat
+
+
+class PostmortemTemplateFactory(DjangoModelFactory):
+    """Offered to every team, and without sections as it is."""
+
+    class Meta:
+        model = Template
+
+    name = factory.Sequence(lambda n: f"Template {n}")
+
+
+class TemplateSectionFactory(DjangoModelFactory):
+    class Meta:
+        model = TemplateSection
+
+    template = factory.SubFactory(PostmortemTemplateFactory)
+    title = factory.Sequence(lambda n: f"Part {n}")
+    help = "What belongs here."
+    body = "It began with…"
+    position = factory.Sequence(int)
+
+
+class PostmortemFactory(DjangoModelFactory):
+    """A draft about a resolved incident of its team, as a bare row: `drafting.start` does more.
+
+    `status=` fills the times that a status needs. `incidents=` is a list.
+    """
+
+    class Meta:
+        model = Postmortem
+        skip_postgeneration_save = True
+
+    title = "Checkout was down"
+    team = factory.SubFactory(TeamFactory)
+    severity = "critical"
+    status = postmortem_states.DRAFT
+    impact_began_at = NOW - dt.timedelta(days=1)
+    impact_ended_at = NOW - dt.timedelta(hours=23)
+    created_at = NOW
+    changed_at = NOW
+
+    @factory.lazy_attribute
+    def published_at(self):
+        return NOW if self.status == postmortem_states.PUBLISHED else None
+
+    @factory.lazy_attribute
+    def archived_at(self):
+        return NOW if self.status == postmortem_states.ARCHIVED else None
+
+    @factory.post_generation
+    def incidents(self, create, extracted, **kwargs):
+        if extracted is None:
+            extracted = [
+                IncidentFactory(
+                    service__team=self.team,
+                    status=states.RESOLVED,
+                    triggered_at=self.impact_began_at,
+                    resolved_at=self.impact_ended_at,
+                )
+            ]
+        self.incidents.set(extracted)
+
+
+class SectionFactory(DjangoModelFactory):
+    """A section with its first revision."""
+
+    class Meta:
+        model = Section
+        skip_postgeneration_save = True
+
+    postmortem = factory.SubFactory(PostmortemFactory)
+    title = "What happened"
+    body = "The certificate expired."
+    position = factory.Sequence(int)
+
+    @factory.post_generation
+    def revision(self, create, extracted, **kwargs):
+        if extracted is not False:
+            RevisionFactory(section=self, version=self.version, title=self.title, body=self.body)
+
+
+class RevisionFactory(DjangoModelFactory):
+    """`section=` has one with its version already: give another version, or take that one."""
+
+    class Meta:
+        model = Revision
+
+    section = factory.SubFactory(SectionFactory, revision=False)
+    version = 1
+    title = factory.SelfAttribute("section.title")
+    body = factory.SelfAttribute("section.body")
+    at = NOW
+
+
+class MomentFactory(DjangoModelFactory):
+    """Written by hand; `source=`, `reference=` and `said=` make it one that was drawn."""
+
+    class Meta:
+        model = Moment
+
+    postmortem = factory.SubFactory(PostmortemFactory)
+    at = NOW - dt.timedelta(hours=24)
+    text = "The first customer called."
+    source = Moment.Source.OWN
+
+
+class FactorFactory(DjangoModelFactory):
+    class Meta:
+        model = Factor
+
+    postmortem = factory.SubFactory(PostmortemFactory)
+    cause = factory.Sequence(lambda n: f"Cause {n}")
+    position = factory.Sequence(int)
+
+
+class ReviewFactory(DjangoModelFactory):
+    """Asked, and not answered yet."""
+
+    class Meta:
+        model = Review
+
+    postmortem = factory.SubFactory(PostmortemFactory)
+    user = factory.SubFactory(UserFactory)
+    asked_at = NOW
+
+
+class CommentFactory(DjangoModelFactory):
+    class Meta:
+        model = Comment
+
+    postmortem = factory.SubFactory(PostmortemFactory)
+    text = "Who was asked first?"
+    by = factory.SubFactory(UserFactory)
+    at = NOW
+
+
+class ActionItemFactory(DjangoModelFactory):
+    """Open, and due in two weeks. `status=` fills the end that a status needs."""
+
+    class Meta:
+        model = ActionItem
+
+    postmortem = factory.SubFactory(PostmortemFactory)
+    text = "Renew certificates by machine"
+    owner = factory.SubFactory(UserFactory)
+    due_on = NOW.date() + dt.timedelta(days=14)
+    status = ActionItem.Status.OPEN
+    created_at = NOW
+    changed_at = NOW
+
+    @factory.lazy_attribute
+    def ended_at(self):
+        return None if self.status in ActionItem.OPEN else NOW
+
+
+class ImageFactory(DjangoModelFactory):
+    """One grey pixel."""
+
+    class Meta:
+        model = Image
+
+    postmortem = factory.SubFactory(PostmortemFactory)
+    name = "graph.png"
+    body = bytes.fromhex(
+        "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000a49444154789c6368000000820081"
+        "77cd72b60000000049454e44ae426082"
+    )
+    content_type = "image/png"
+    size = factory.LazyAttribute(lambda image: len(image.body))
+    width = 1
+    height = 1
+    at = NOW
+
+
+class ShareLinkFactory(DjangoModelFactory):
+    """Good at NOW for a week. `token=` is the text of the link."""
+
+    class Meta:
+        model = ShareLink
+
+    class Params:
+        token = factory.Sequence(lambda n: f"token-{n}")
+
+    postmortem = factory.SubFactory(PostmortemFactory, status=postmortem_states.PUBLISHED)
+    token_hash = factory.LazyAttribute(lambda link: hashlib.sha256(link.token.encode()).hexdigest())
+    made_at = NOW
+    expires_at = NOW + dt.timedelta(days=7)
+
+
+class WantedFactory(DjangoModelFactory):
+    """A resolved incident that ought to have a postmortem; the reminder is due in two days."""
+
+    class Meta:
+        model = Wanted
+
+    incident = factory.SubFactory(
+        IncidentFactory, status=states.RESOLVED, resolved_at=NOW, triggered_at=NOW - dt.timedelta(hours=1)
+    )
+    since = NOW
+    due_at = NOW + dt.timedelta(hours=48)
+
+
+class StatusPageFactory(DjangoModelFactory):
+    """A private page in English and UTC that no team keeps."""
+
+    class Meta:
+        model = StatusPage
+
+    name = factory.Sequence(lambda n: f"Status page {n}")
+    slug = factory.Sequence(lambda n: f"page-{n}")
+    created_at = NOW - dt.timedelta(days=200)
+
+
+class LogoFactory(DjangoModelFactory):
+    """A picture of one pixel."""
+
+    class Meta:
+        model = Logo
+
+    page = factory.SubFactory(StatusPageFactory)
+    body = bytes.fromhex(
+        "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63606060000000040001f6"
+        "1738550000000049454e44ae426082"
+    )
+    content_type = "image/png"
+    width = 1
+    height = 1
+    changed_at = NOW
+
+
+class CopyFactory(DjangoModelFactory):
+    """A copy that nobody computed: it has one file, the page itself."""
+
+    class Meta:
+        model = Copy
+
+    page = factory.SubFactory(StatusPageFactory)
+    version = 1
+    files = factory.LazyAttribute(lambda copy: {"": ["text/html; charset=utf-8", f"<h1>{copy.page.name}</h1>"]})
+    made_at = NOW
+
+
+class ComponentGroupFactory(DjangoModelFactory):
+    class Meta:
+        model = ComponentGroup
+
+    page = factory.SubFactory(StatusPageFactory)
+    name = factory.Sequence(lambda n: f"Group {n}")
+
+
+class ComponentFactory(DjangoModelFactory):
+    """Operational since it was made, 200 days ago. `services=` is a list; as it is, it stands for none."""
+
+    class Meta:
+        model = Component
+        skip_postgeneration_save = True
+
+    page = factory.SubFactory(StatusPageFactory)
+    name = factory.Sequence(lambda n: f"Component {n}")
+    state_since = NOW - dt.timedelta(days=200)
+    created_at = NOW - dt.timedelta(days=200)
+
+    @factory.post_generation
+    def services(self, create, extracted, **kwargs):
+        self.services.set(extracted or ())
+
+
+class SpanFactory(DjangoModelFactory):
+    """An hour of partial outage that ended a day ago."""
+
+    class Meta:
+        model = Span
+
+    component = factory.SubFactory(ComponentFactory)
+    state = "partial_outage"
+    began_at = NOW - dt.timedelta(hours=25)
+    ended_at = NOW - dt.timedelta(hours=24)
+
+
+class SeriesFactory(DjangoModelFactory):
+    """An hour on the first Sunday of each month, first in six days. `components=` is a list."""
+
+    class Meta:
+        model = Series
+        skip_postgeneration_save = True
+
+    page = factory.SubFactory(StatusPageFactory)
+    title = factory.Sequence(lambda n: f"Database work {n}")
+    body = "The shop is read-only for a moment."
+    starts_at = NOW + dt.timedelta(days=6)
+    ends_at = NOW + dt.timedelta(days=6, hours=1)
+    rrule = "FREQ=MONTHLY;BYDAY=1SU"
+
+    @factory.post_generation
+    def components(self, create, extracted, **kwargs):
+        self.components.set(extracted or ())
+
+
+class PostFactory(DjangoModelFactory):
+    """A post about trouble that began ten minutes ago and goes on, without an update."""
+
+    class Meta:
+        model = Post
+
+    page = factory.SubFactory(StatusPageFactory)
+    kind = "incident"
+    title = factory.Sequence(lambda n: f"Payments fail {n}")
+    stage = "investigating"
+    impact = "major"
+    starts_at = NOW - dt.timedelta(minutes=10)
+    created_at = NOW - dt.timedelta(minutes=10)
+    changed_at = NOW - dt.timedelta(minutes=10)
+
+
+class AffectedFactory(DjangoModelFactory):
+    """The component is one of the post's page."""
+
+    class Meta:
+        model = Affected
+
+    post = factory.SubFactory(PostFactory)
+    component = factory.SubFactory(ComponentFactory, page=factory.SelfAttribute("..post.page"))
+    state = "partial_outage"
+
+
+class PostUpdateFactory(DjangoModelFactory):
+    """Told already: nothing waits."""
+
+    class Meta:
+        model = PostUpdate
+
+    post = factory.SubFactory(PostFactory)
+    stage = factory.SelfAttribute("post.stage")
+    body = "We look into it."
+    at = NOW - dt.timedelta(minutes=10)
+
+
+class PostTemplateFactory(DjangoModelFactory):
+    """Offered on every page."""
+
+    class Meta:
+        model = PostTemplate
+
+    name = factory.Sequence(lambda n: f"Template {n}")
+    title = "Payments fail"
+    body = "We see failing payments and look into it."
+
+
+class SubscriberFactory(DjangoModelFactory):
+    """Told of everything on a page by mail. `address=` is where; `components=` are those that it is told of."""
+
+    class Meta:
+        model = Subscriber
+        skip_postgeneration_save = True
+
+    class Params:
+        address = factory.Sequence(lambda n: f"reader{n}@elsewhere.example")
+        token = factory.Sequence(lambda n: f"question-{n}")
+
+    page = factory.SubFactory(StatusPageFactory, audience=Audience.PUBLIC)
+    channel = "email"
+    destination = factory.SubFactory(
+        DestinationFactory,
+        name=factory.Sequence(lambda n: f"subscriber {n}"),
+        channel=factory.SelfAttribute("..channel"),
+        address=factory.SelfAttribute("..address"),
+        is_outside=True,
+    )
+    token_hash = factory.LazyAttribute(lambda one: digest(one.token))
+    asked_at = NOW - dt.timedelta(days=2)
+    confirmed_at = NOW - dt.timedelta(days=2)
+
+    @factory.post_generation
+    def components(self, create, extracted, **kwargs):
+        self.components.set(extracted or ())
+
+
+class PartnerFactory(DjangoModelFactory):
+    """Open without an end. `pages=` is a list; as it is, one page that partners read."""
+
+    class Meta:
+        model = Partner
+        skip_postgeneration_save = True
+
+    name = factory.Sequence(lambda n: f"Partner {n}")
+    email = factory.Sequence(lambda n: f"partner{n}@elsewhere.example")
+    created_at = NOW - dt.timedelta(days=10)
+
+    @factory.post_generation
+    def pages(self, create, extracted, **kwargs):
+        self.pages.set([StatusPageFactory(audience=Audience.PARTNERS)] if extracted is None else extracted)
+
+
+class MagicLinkFactory(DjangoModelFactory):
+    """Sent at NOW; `token=` is what stands in the mail."""
+
+    class Meta:
+        model = MagicLink
+
+    class Params:
+        token = factory.Sequence(lambda n: f"link-{n}")
+
+    partner = factory.SubFactory(PartnerFactory)
+    token_hash = factory.LazyAttribute(lambda one: digest(one.token))
+    created_at = NOW
+    expires_at = NOW + dt.timedelta(minutes=15)
+
+
+class PartnerSessionFactory(DjangoModelFactory):
+    """Begun at NOW; `key=` is the value of the cookie."""
+
+    class Meta:
+        model = PartnerSession
+
+    class Params:
+        key = factory.Sequence(lambda n: f"session-{n}")
+
+    partner = factory.SubFactory(PartnerFactory)
+    key_hash = factory.LazyAttribute(lambda one: digest(one.key))
+    created_at = NOW
+    seen_at = factory.LazyAttribute(lambda one: one.created_at)
+    expires_at = factory.LazyAttribute(lambda one: one.created_at + dt.timedelta(days=30))
+    address = "192.0.2.7"
+    agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+
+class VisitFactory(DjangoModelFactory):
+    class Meta:
+        model = Visit
+
+    partner = factory.SubFactory(PartnerFactory)
+    page = factory.SubFactory(StatusPageFactory)
+    at = NOW
+    what = "/"
+    address = "192.0.2.7"

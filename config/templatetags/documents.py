@@ -30,6 +30,8 @@ ABOUT = {
     "mfa_": "sign-in",
     "account_": "sign-in",
     "people-": "access",
+    "postmortems:": "postmortems",
+    "statuspages:": "status-pages",
 }
 
 

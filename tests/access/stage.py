@@ -73,6 +73,30 @@ def furnish(team):
     )
     one.held = factories.AlertFactory(service=one.service, held_by="silence:1", held_why="Disk", held_at=now, **times)
     one.change = factories.ChangeEventFactory(service=one.service)
+    one.postmortem = factories.PostmortemFactory(team=team, status="published", incidents=[one.incident])
+    one.section = factories.SectionFactory(postmortem=one.postmortem)
+    one.moment = factories.MomentFactory(postmortem=one.postmortem)
+    one.factor = factories.FactorFactory(postmortem=one.postmortem)
+    one.comment = factories.CommentFactory(postmortem=one.postmortem)
+    one.review = factories.ReviewFactory(postmortem=one.postmortem)
+    one.item = factories.ActionItemFactory(postmortem=one.postmortem)
+    one.picture = factories.ImageFactory(postmortem=one.postmortem)
+    one.share = factories.ShareLinkFactory(postmortem=one.postmortem, token=f"share-{team.pk}")
+    one.status_page = factories.StatusPageFactory(team=team, audience="partners")
+    one.group = factories.ComponentGroupFactory(page=one.status_page)
+    one.component = factories.ComponentFactory(page=one.status_page, group=one.group, services=[one.service])
+    one.post = factories.PostFactory(page=one.status_page, incident=one.incident)
+    one.post_update = factories.PostUpdateFactory(post=one.post)
+    one.series = factories.SeriesFactory(page=one.status_page, starts_at=now, ends_at=now + HOUR)
+    one.template = factories.PostTemplateFactory(page=one.status_page)
+    one.subscriber = factories.SubscriberFactory(page=one.status_page)
+    one.partner = factories.PartnerFactory(pages=[one.status_page])
+    one.partner_session = factories.PartnerSessionFactory(
+        partner=one.partner, created_at=now, seen_at=now, expires_at=now + 24 * HOUR
+    )
+    one.readers_page = factories.StatusPageFactory(team=team)
+    html = ["text/html; charset=utf-8", "<h1>Status</h1>"]
+    factories.CopyFactory(page=one.readers_page, files={"": html, "history": html})
     one.notification = factories.NotificationFactory(
         user=member, contact_method=method, topic=one.incident.topic, created_at=now, state=Notification.State.PENDING
     )

@@ -183,9 +183,38 @@ ADDRESSES = {
     ),
     "holidays": ("oncall.holiday", {"day": "2030-05-01", "name": "Labour Day"}, {"name": "Other"}),
     "saved-views": ("incidents.savedview", {"name": "Mine", "query": "severity=critical"}, {"name": "Other"}),
+    "status-pages": ("statuspages.statuspage", {"name": "Other", "slug": "other"}, {"description": "Other"}),
+    "status-pages/shop/groups": ("statuspages.componentgroup", {"name": "Money"}, {"name": "Other"}),
+    "status-pages/shop/components": (
+        "statuspages.component",
+        {"name": "Paying", "services": ["checkout"]},
+        {"name": "Other", "services": []},
+    ),
+    "status-pages/shop/series": (
+        "statuspages.series",
+        {
+            "title": "Work",
+            "body": "Short breaks.",
+            "starts_at": "soon:1",
+            "ends_at": "soon:2",
+            "rrule": "FREQ=WEEKLY",
+        },
+        {"title": "Other"},
+    ),
+    "status-pages/shop/templates": (
+        "statuspages.posttemplate",
+        {"name": "Bank", "body": "The bank is slow."},
+        {"name": "Other"},
+    ),
+    "partners": (
+        "statuspages.partner",
+        {"name": "Pia", "email": "pia@example.com", "pages": ["shop"]},
+        {"company": "Other"},
+    ),
 }
 ENDED = {"users": "", "silences": "expire", "maintenance-windows": "end"}
 NO_CONFIGURATION = {
+    "action-items",
     "actions",
     "alerts",
     "audit",
@@ -198,7 +227,10 @@ NO_CONFIGURATION = {
     "notifications",
     "notify",
     "oncall/current",
+    "postmortems",
     "schedules/first/swaps",
+    "status-pages/shop/posts",
+    "status-pages/shop/subscribers",
 }
 
 
@@ -207,13 +239,16 @@ def shop(service, alice, bob, team):
     """What the bodies name."""
     factories.ServiceFactory(name="Needed", slug="needed", team=team)
     factories.ScheduleFactory(name="First", slug="first", team=team, people=[alice, bob])
+    factories.StatusPageFactory(name="Shop", slug="shop", team=team)
 
 
-NAMES = {"schedules": "first", "services": "checkout"}  # the one whose parts the table has
+NAMES = {"schedules": "first", "services": "checkout", "status-pages": "shop"}  # the one whose parts the table has
 
 
 def _named(prefix):
-    """A prefix of the router as the table has it."""
+    """A prefix of the router as the table has it. Parts of a postmortem are no configuration either."""
+    if prefix.startswith("postmortems/"):
+        return "postmortems"
     kind, last = prefix.partition("/")[0], prefix.rpartition("/")[2]
     return prefix if "(?P" not in prefix else f"{kind}/{NAMES[kind]}/{last}"
 
@@ -296,6 +331,7 @@ SHOWN_ONLY = {
     "oncall.calendarfeed",
     "oncall.override",
     "oncall.timeoff",
+    "statuspages.series",
 }
 
 

@@ -20,6 +20,8 @@ RECORD = "it is a record of what happened, not what was configured"
 WORK = "work in progress of the product, which it does by itself"
 SIGNAL = "recorded by what django-allauth says of it: accounts/receivers.py"
 PACKAGE = "a package's own bookkeeping"
+POST = "posting, telling more, editing and removing are recorded by statuspages.publishing"
+WRITTEN = "what people do with it is recorded by the verbs of the postmortems"
 NOT_AUDITED = {
     "accounts.AuditEntry": "the audit itself",
     "accounts.AccountMail": WORK,
@@ -66,10 +68,32 @@ NOT_AUDITED = {
     "oncall.CoverageCheck": WORK,
     "oncall.Offer": "what comes of it is an override, and that is recorded",
     "oncall.ShiftRequest": "what comes of it is an override, and that is recorded",
+    "postmortems.ActionItem": WRITTEN,
+    "postmortems.Comment": "a record: it says who wrote it, and who resolved it",
+    "postmortems.Factor": WRITTEN,
+    "postmortems.Image": WRITTEN,
+    "postmortems.Moment": "a record: a line says who changed it, and what was drawn",
+    "postmortems.Postmortem": WRITTEN,
+    "postmortems.Review": "a record: it says who asked whom, and what they said",
+    "postmortems.Revision": RECORD,
+    "postmortems.Section": "its revisions tell who wrote what",
+    "postmortems.ShareLink": WRITTEN,
+    "postmortems.Wanted": "the timeline of the incident tells who declined it",
     "sessions.Session": "signing in and out is recorded",
     "socialaccount.SocialAccount": SIGNAL,
     "socialaccount.SocialApp": "not used: providers of single sign-on are settings",
     "socialaccount.SocialToken": "not used: no token of a provider is kept",
+    "statuspages.Affected": POST,
+    "statuspages.Copy": WORK,
+    "statuspages.Logo": "a picture; that it was replaced or removed is recorded at its page",
+    "statuspages.MagicLink": "asked for by a partner; what comes of it is a visit",
+    "statuspages.Nudge": WORK,
+    "statuspages.PartnerSession": "the visits of a partner tell of it; that it was revoked is recorded",
+    "statuspages.Post": POST,
+    "statuspages.PostUpdate": POST,
+    "statuspages.Span": RECORD,
+    "statuspages.Subscriber": "readers do this by themselves; who ended one stands in the row",
+    "statuspages.Visit": RECORD,
     "usersessions.UserSession": "signing in, and ending a session, is recorded",
 }
 

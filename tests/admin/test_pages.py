@@ -64,15 +64,54 @@ from oncall.models import (
     Target,
     TimeOff,
 )
+from postmortems.models import (
+    ActionItem,
+    Comment,
+    Factor,
+    Image,
+    Moment,
+    Postmortem,
+    Review,
+    Revision,
+    Section,
+    ShareLink,
+    Template,
+    TemplateSection,
+    Wanted,
+)
+from statuspages.models import (
+    Affected,
+    Component,
+    ComponentGroup,
+    Copy,
+    Logo,
+    MagicLink,
+    Nudge,
+    Partner,
+    PartnerSession,
+    Post,
+    PostTemplate,
+    PostUpdate,
+    Series,
+    Span,
+    StatusPage,
+    Subscriber,
+    Visit,
+)
 from tests import factories
 
 # Edited on the page of what they belong to.
 PARTS = {
     *(Membership, Layer, Participant, Restriction, Level, Target),
     *(Dependency, Link, Follower, Responder, Task),
+    *(Affected, Component, ComponentGroup, Copy, Logo, PostUpdate),
+    *(TemplateSection, Section, Revision, Moment, Factor, Review, Comment, Image, ShareLink),
 }
-ELSEWHERE = {AuditEntry, Bucket}  # the audit has a page of its own; what is left of a limit is of no use to anybody
+# The audit has a page of its own; what is left of a limit is of no use to anybody, nor is a hash, nor what is computed
+# within a second, nor the times that the bars of a status page show.
+ELSEWHERE = {AuditEntry, Bucket, MagicLink, Nudge, Span}
 OURS = {"core", "accounts", "notifications", "oncall", "catalog", "incidents", "alerts", "automation"}
+OURS |= {"statuspages", "postmortems"}
 
 
 def an_event(number=1, **fields):
@@ -218,6 +257,18 @@ MAKE = {
     InhibitionRule: lambda number=1: factories.InhibitionRuleFactory(),
     Heartbeat: lambda number=1: factories.HeartbeatFactory(),
     Presence: lambda number=1: Presence.objects.update_or_create(id=number, defaults={"beat_at": factories.NOW})[0],
+    StatusPage: lambda number=1: factories.ComponentFactory(services=[factories.ServiceFactory()]).page,
+    Post: lambda number=1: factories.PostUpdateFactory().post,
+    Series: lambda number=1: factories.SeriesFactory(),
+    PostTemplate: lambda number=1: factories.PostTemplateFactory(),
+    Subscriber: lambda number=1: factories.SubscriberFactory(),
+    Partner: lambda number=1: factories.PartnerSessionFactory().partner,
+    PartnerSession: lambda number=1: factories.PartnerSessionFactory(),
+    Visit: lambda number=1: factories.VisitFactory(),
+    Template: lambda number=1: factories.TemplateSectionFactory().template,
+    Postmortem: lambda number=1: factories.PostmortemFactory(owner=factories.UserFactory()),
+    ActionItem: lambda number=1: factories.ActionItemFactory(),
+    Wanted: lambda number=1: factories.WantedFactory(),
     Pulse: lambda number=1: Pulse.objects.create(name=f"ticker {number}", beat_at=factories.NOW),
     WorkerBeat: lambda number=1: WorkerBeat.objects.create(worker_id=f"w{number}", beat_at=factories.NOW),
     Counter: lambda number=1: Counter.objects.create(name=f"pages_{number}", value=1),

@@ -83,6 +83,18 @@ PAGES = {
     "oncall.schedule": (TEAM, ALL, ""),
     "oncall.shiftrequest": (TEAM, SHOWN, "cancel"),
     "oncall.timeoff": (OURS, ("add", "delete"), ""),
+    "postmortems.actionitem": (TEAM, SHOWN, ""),
+    "postmortems.postmortem": (TEAM, SHOWN, ""),
+    "postmortems.template": (TEAM, ALL, ""),
+    "postmortems.wanted": (TEAM, SHOWN, ""),
+    "statuspages.partner": (TEAM, ALL, "send_link end_sessions"),
+    "statuspages.partnersession": (TEAM, SHOWN, "revoke"),
+    "statuspages.post": (TEAM, SHOWN, ""),
+    "statuspages.posttemplate": (TEAM, ALL, ""),
+    "statuspages.series": (TEAM, SHOWN, ""),
+    "statuspages.statuspage": (TEAM, ALL, "compute"),
+    "statuspages.subscriber": (TEAM, SHOWN, "end"),
+    "statuspages.visit": (TEAM, SHOWN, ""),
 }
 # Who asks for what is of whom, and what they get: "all" that the page offers, "gone" as if it did not exist, "no".
 ASKED = {
@@ -158,6 +170,14 @@ def a_check(team):
     return CoverageCheck.objects.create(team=team, checked_at=factories.NOW, problems=[])
 
 
+def a_status_page(team, **fields):
+    return factories.StatusPageFactory(team=team, **fields)
+
+
+def a_partner(team, **fields):
+    return factories.PartnerFactory(pages=[a_status_page(team, audience="partners")], **fields)
+
+
 def a_request(team):
     return factories.ShiftRequestFactory(schedule=a_schedule(team))
 
@@ -196,6 +216,18 @@ IN = {
     "oncall.override": lambda team: factories.OverrideFactory(schedule=a_schedule(team), start_at=SOON, end_at=LATER),
     "oncall.schedule": a_schedule,
     "oncall.shiftrequest": a_request,
+    "postmortems.actionitem": lambda team: factories.ActionItemFactory(postmortem__team=team),
+    "postmortems.postmortem": lambda team: factories.PostmortemFactory(team=team),
+    "postmortems.template": lambda team: factories.PostmortemTemplateFactory(team=team),
+    "postmortems.wanted": lambda team: factories.WantedFactory(incident__service=a_service(team)),
+    "statuspages.partner": a_partner,
+    "statuspages.partnersession": lambda team: factories.PartnerSessionFactory(partner=a_partner(team)),
+    "statuspages.post": lambda team: factories.PostFactory(page=a_status_page(team)),
+    "statuspages.posttemplate": lambda team: factories.PostTemplateFactory(page=a_status_page(team)),
+    "statuspages.series": lambda team: factories.SeriesFactory(page=a_status_page(team)),
+    "statuspages.statuspage": a_status_page,
+    "statuspages.subscriber": lambda team: factories.SubscriberFactory(page=a_status_page(team)),
+    "statuspages.visit": lambda team: factories.VisitFactory(partner=a_partner(team), page=None),
 }
 
 

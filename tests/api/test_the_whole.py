@@ -33,10 +33,12 @@ def grow(service, team, alice, bob, now):
             factories.NotificationFactory(topic=first_incident.topic)
             factories.TimelineEntryFactory(incident=first_incident, by=factories.UserFactory())
             _grow_on_call(first_schedule, now)
+            _grow_postmortems(first_postmortem)
 
     first_schedule = factories.ScheduleFactory(slug="first", team=team, people=[alice])
+    first_postmortem = factories.PostmortemFactory(team=team, owner=alice)
     first_incident = lifecycle.trigger(service, title="Down", severity="critical", now=now)
-    more.number = first_incident.number
+    more.number, more.postmortem = first_incident.number, first_postmortem.pk
     return more
 
 
@@ -50,6 +52,20 @@ def _grow_quiet(service, integration, policy, *, owner):
     factories.HeartbeatFactory(service=service, integration=integration)
     factories.DependencyFactory(service=service, needs=factories.ServiceFactory())
     factories.ChangeEventFactory(service=service, integration=integration)
+
+
+def _grow_postmortems(first):
+    """Another postmortem, and one more of everything that the first consists of."""
+    other = factories.PostmortemFactory(team=first.team, owner=factories.UserFactory())
+    for one in (first, other):
+        factories.SectionFactory(postmortem=one, body="Renew it.")
+        factories.MomentFactory(postmortem=one)
+        factories.FactorFactory(postmortem=one)
+        factories.CommentFactory(postmortem=one)
+        factories.ReviewFactory(postmortem=one)
+        factories.ActionItemFactory(postmortem=one)
+        factories.ShareLinkFactory(postmortem=one)
+    first.incidents.add(factories.IncidentFactory(service__team=first.team))
 
 
 def _grow_on_call(schedule, now):
@@ -102,6 +118,15 @@ LISTS = [
     "schedules/first/coverage?start=2026-06-01T00:00:00Z&end=2026-06-08T00:00:00Z",
     "schedules/first/final?start=2026-06-01T00:00:00Z&end=2026-08-01T00:00:00Z",
     "policies",
+    "postmortems",
+    "postmortems?q=renew&cause=full disk",
+    "postmortems/{postmortem}",
+    *(
+        f"postmortems/{{postmortem}}/{part}"
+        for part in ("sections", "moments", "factors", "comments", "reviews", "items", "share-links")
+    ),
+    "action-items",
+    "action-items?is_overdue=true&team=shop",
     "notifications",
     "notifications/stats/summary",
     "oncall/current",
@@ -130,7 +155,7 @@ def test_a_list_costs_the_same_number_of_queries_with_one_row_and_with_twenty(ap
             with CaptureQueriesContext(
                 connection,
             ) as queries:
-                answer = api.get("/api/v1/" + path.format(number=grow.number))
+                answer = api.get("/api/v1/" + path.format(number=grow.number, postmortem=grow.postmortem))
             assert answer.status_code == 200, answer.data
             found[path] = len(queries)
         return found

@@ -21,11 +21,12 @@ from notifications import links as message_links
 from notifications.channels import webpush
 from oncall import feeds
 from oncall.models import CalendarFeed
+from statuspages.models import MagicLink, PartnerSession
 from tests import factories
 from tests.accounts.conftest import link_in
 
 ROOT = Path(accounts.__file__).resolve().parent.parent
-APPS = ("accounts", "alerts", "catalog", "config", "core", "incidents", "notifications", "oncall")
+APPS = ("accounts", "alerts", "catalog", "config", "core", "incidents", "notifications", "oncall", "statuspages")
 pytestmark = pytest.mark.django_db
 ENOUGH = 128  # bits
 
@@ -134,6 +135,8 @@ def test_what_is_looked_up_is_a_hash_or_has_no_meaning_without_the_rest():
         ApiKey: ("prefix",),
         AccountMail: ("link_hash",),
         CalendarFeed: ("secret_hash",),
+        MagicLink: ("token_hash",),
+        PartnerSession: ("key_hash",),
     }
     for model, names in columns.items():
         for name in names:
@@ -173,6 +176,7 @@ GUESSED = {
     "/ical/{}.ics": 404,
     "/l/{}": 404,
     "/mail/updates/{}": 404,
+    "/status/link/{}": 404,
 }
 
 

@@ -47,6 +47,13 @@ def test_an_unknown_time_zone_is_an_error(settings):
     assert "Mars/Olympus" in found()["watchbill.E002"].msg
 
 
+def test_the_root_of_status_pages_as_files_is_a_whole_path(settings):
+    settings.STATUS_EXPORT_ROOT = "status"
+    assert "/srv/status" in found()["watchbill.E023"].hint
+    settings.STATUS_EXPORT_ROOT = "/srv/status"
+    assert found() == {}
+
+
 def test_an_sla_of_nothing_is_an_error(settings):
     settings.SLA_TARGET_SECONDS = {**settings.SLA_TARGET_SECONDS, "P2": 0}
     assert found()["watchbill.E003"].msg == "SLA_P2_SECONDS is 0."

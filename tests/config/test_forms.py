@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 # view: what proves who sends. A new exception needs a row here, and a test of its proof.
 PROOFS = {
     "notifications.mail.updates": "the signed token in the address, which only the mail has",
+    "statuspages.views.subscribing.leave": "the signed token in the address, which only the letter has",
     "notifications.mail.bounce": "BOUNCE_SECRET, or the signature of Mailgun",
     "notifications.push.receipt": "the signed token of the message, which only the browser has",
     "notifications.twilio_receipts.sms_status": "X-Twilio-Signature",

@@ -46,6 +46,10 @@ def test_guessing_links_is_slowed(stranger, link):
     assert answers == [404, 404, 404, 429, 429, 429]
 
 
+def test_looking_for_pages_that_are_not_there_is_slowed(stranger, db):
+    assert statuses(lambda number: stranger.get(f"/status/page-{number}"), 22)[-1] == 429
+
+
 def test_the_right_link_works_beside_somebody_who_guesses(stranger, link):
     statuses(lambda number: stranger.get(f"{link[:-3]}{number:03}"), 6)
     assert stranger.get(link).status_code == 200
