@@ -62,7 +62,7 @@ ALL = INSIDE | {"stranger", "observer"}
         ({"status": "archived", "published_at": factories.NOW}, ALL),
         ({"status": "archived", "published_at": factories.NOW, "visibility": "team"}, INSIDE),
     ],
-    ids=str,
+    ids=lambda one: "everybody" if one is ALL else "inside" if one is INSIDE else str(one),
 )
 def test_a_draft_and_what_is_for_the_team_is_read_by_few(fields, who, team, people):
     assert readers(written(team, people, **fields), people) == who
