@@ -208,6 +208,11 @@ class Traces:
         self._lower = {one.lower() for one in self._addresses}
         self._done = set()
 
+    @property
+    def addresses(self):
+        """Mail addresses and numbers that are, or were, theirs alone, in small letters where they were known so."""
+        return frozenset(self._addresses)
+
     def clean(self, value):
         """The value, text or JSON, with the pseudonym instead. Keys of JSON keep names, which may be so by chance."""
         if isinstance(value, str):

@@ -229,6 +229,7 @@ def keep_states(at):
     if Nudge.objects.filter(at=at).exists():
         for page_id in StatusPage.objects.values_list("pk", flat=True):
             copying.keep_states(page_id, now=at)
+        Nudge.objects.all().delete()  # else the first look of a worker would date what is new back to the oldest
 
 
 def tell_now(page, people, admin, *, now):

@@ -33,6 +33,7 @@ from django.conf import settings
 from core.errors import SendError
 
 CONNECT_SECONDS = 5
+NAME_THREADS = 16  # that look up names for each guard
 BODY_BYTES = 64 * 1024
 # The guards, each named after the setting with its exceptions.
 OURS, STRANGERS = "HTTP_ALLOW_PRIVATE", "SUBSCRIBER_ALLOW_PRIVATE"
@@ -231,6 +232,24 @@ def _guarded_socket(address_info, *, guard):
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
+class _OwnThreads:
+    """What looks names up as an event loop does, in threads that nothing else waits for.
+
+    The threads of a loop are few, and a name server that never answers holds one for half a minute. Those of strangers
+    may do that to each other, and not to what pages people.
+    """
+
+    def __init__(self, loop, guard):
+        self._loop = loop
+        self._pool = concurrent.futures.ThreadPoolExecutor(NAME_THREADS, thread_name_prefix=f"names-{guard}")
+
+    def getaddrinfo(self, host, port, **how):
+        return self._loop.run_in_executor(self._pool, functools.partial(socket.getaddrinfo, host, port, **how))
+
+    def getnameinfo(self, address, flags=0):
+        return self._loop.run_in_executor(self._pool, socket.getnameinfo, address, flags)
+
+
 class _Client:
     """An event loop in a thread of its own, with a session for each guard: they share no open connection."""
 
@@ -246,8 +265,9 @@ class _Client:
 
     async def _open(self, guard):
         guarded = functools.partial(_guarded_socket, guard=guard)
+        resolver = aiohttp.ThreadedResolver(_OwnThreads(asyncio.get_running_loop(), guard))
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=400, limit_per_host=32, socket_factory=guarded),
+            connector=aiohttp.TCPConnector(limit=400, limit_per_host=32, socket_factory=guarded, resolver=resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             # No compression, asked for or not: the limit on the body then also limits the work.

@@ -30,7 +30,8 @@ PATTERNS = [
         r"(?P<keep>\bwb_[0-9a-f]{12}_)[\w-]{8,}",
         r"(?P<keep>\bwhsec_)[\w+/=-]{8,}",
         r"(?P<keep>/in/[\w-]+/)[\w-]{6,}",
-        r"(?P<keep>/(?:l|ical|ping|beat|mail/updates|slack/link|twilio/voice/menu)/)[\w.:~=-]{6,}",
+        r"(?P<keep>/(?:l|ical|ping|beat|mail/updates|slack/link|twilio/voice/menu|postmortems/shared|status/link)/)"
+        r"[\w.:~=-]{6,}",
         r"(?P<keep>/status/[\w-]+/(?:subscribe/confirm|subscribe|unsubscribe)/)(?!confirm/)[\w.:~=-]{6,}",
         r"(?P<keep>/(?:invitation|invite|reset|confirm-email|password/reset/key)/)[\w.:~=-]{6,}",
         # headers, however they are quoted

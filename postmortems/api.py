@@ -3,17 +3,19 @@
 import json
 
 import django_filters
-from django.db.models import Prefetch
+from django.db.models import Prefetch, Q
 from django.utils import timezone
 from django.utils.functional import cached_property
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework import renderers, serializers, status
+from rest_framework import permissions, renderers, serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from accounts.api import PersonField, PersonFilter, TeamField, TeamFilter
+from accounts.auth import RolePermission
 from accounts.models import User
+from accounts.permissions import may
 from core.api import problem
 from core.errors import NotFound
 from core.rest import (
@@ -54,6 +56,7 @@ class PostmortemShape(Shape):
     created_by = PersonField(read_only=True)
     published_by = PersonField(read_only=True)
     incidents = serializers.SerializerMethodField(help_text="The numbers of those that you may see.")
+    figures = serializers.SerializerMethodField(help_text="Without people_paged where an incident is hidden from you.")
     web_url = serializers.SerializerMethodField()
 
     class Meta:
@@ -85,6 +88,10 @@ class PostmortemShape(Shape):
     def get_incidents(self, row) -> list[int]:
         return [one.pk for one in row.incidents.all()]
 
+    def get_figures(self, row) -> dict:
+        is_whole = len(row.incidents.all()) == len(row.all_incidents)
+        return row.figures if is_whole else moments.without_people(row.figures)
+
     def get_web_url(self, row) -> str:
         return telling.url_of(row)
 
@@ -111,11 +118,15 @@ class MomentShape(Shape):
     id = serializers.UUIDField(source="uuid", read_only=True)
     incident = serializers.IntegerField(source="incident_id", read_only=True, allow_null=True)
     is_reworded = serializers.BooleanField(read_only=True)
+    said = serializers.SerializerMethodField(help_text="As it was drawn; empty for who may not change it.")
 
     class Meta:
         model = Moment
         fields = ["id", "at", "text", "said", "source", "incident", "is_shown", "is_reworded"]
         read_only_fields = fields
+
+    def get_said(self, row) -> str:
+        return row.said if self.context["view"].writes else ""
 
 
 class FactorShape(Shape):
@@ -194,14 +205,11 @@ class ShareLinkShape(Shape):
 
 
 class NewShareLinkShape(ShareLinkShape):
-    address = serializers.SerializerMethodField(help_text="Shown this once.")
+    address = serializers.CharField(required=False, help_text="Shown this once, and not when a request is repeated.")
 
     class Meta(ShareLinkShape.Meta):
         fields = [*ShareLinkShape.Meta.fields, "address"]
         read_only_fields = fields
-
-    def get_address(self, row) -> str:
-        return row.address
 
 
 class WholeShape(PostmortemShape):
@@ -421,7 +429,8 @@ class PostmortemViewSet(Writes, ReadViewSet):
         incidents = Incident.objects.order_by("number")
         if not getattr(self, "swagger_fake_view", False):
             incidents = self.request.user.visible(incidents)
-        rows = super().get_queryset().prefetch_related(Prefetch("incidents", incidents))
+        whole = Prefetch("incidents", Incident.objects.order_by().only("number"), to_attr="all_incidents")
+        rows = super().get_queryset().prefetch_related(Prefetch("incidents", incidents), whole)
         if self.detail:
             shown = Prefetch("sections", Section.objects.filter(removed_at=None))
             rows = rows.prefetch_related(
@@ -452,7 +461,10 @@ class PostmortemViewSet(Writes, ReadViewSet):
             given["template"] = request.user.visible(Template.objects.filter(pk=number)).first()
             if given["template"] is None:
                 raise serializers.ValidationError({"template": f"There is no template {number}."})
-        row = self.do(drafting.start, given.pop("incidents"), **given, **self.caller(), via="api")
+        numbers = given.pop("incidents")
+        for incident in request.user.visible(Incident.objects.filter(pk__in=numbers)).select_related("team"):
+            self.check_object_permissions(request, incident)
+        row = self.do(drafting.start, numbers, **given, **self.caller(), via="api")
         return self.answer(row, status.HTTP_201_CREATED)
 
     @extend_schema(request=HeadShape, responses={200: WholeShape})
@@ -537,7 +549,18 @@ class Parts(Writes, ReadViewSet):
 
     def get_queryset(self):
         rows = super().get_queryset()
-        return rows if getattr(self, "swagger_fake_view", False) else rows.filter(postmortem=self.postmortem)
+        if getattr(self, "swagger_fake_view", False):
+            return rows
+        rows = rows.filter(postmortem=self.postmortem)
+        return rows if self.for_readers is None or self.writes else rows.filter(self.for_readers)
+
+    # Which rows are there for who reads the postmortem and may not change it; None: all.
+    for_readers = None
+
+    @cached_property
+    def writes(self):
+        """Whether the person may change the postmortem."""
+        return may(self.request.user, "respond", self.postmortem)
 
     def number(self):
         """The number of the postmortem, which the person may change."""
@@ -602,9 +625,13 @@ class SectionViewSet(Parts):
 
 
 class MomentViewSet(Parts):
-    """The timeline of a postmortem, in order: what was drawn from what is stored, and what people wrote."""
+    """The timeline of a postmortem, in order: what was drawn from what is stored, and what people wrote.
+
+    Hidden lines, and what a reworded one said before, are there for who may change it.
+    """
 
     queryset = Moment.objects.all()
+    for_readers = Q(is_shown=True)
     serializer_class = MomentShape
     ordering = ("at", "id")
 
@@ -728,19 +755,35 @@ class ItemsOfPostmortemViewSet(Parts):
 
 
 class ShareLinkViewSet(Parts):
-    """Addresses that show a published postmortem to people without an account, for 1 to 90 days."""
+    """Addresses that show a published postmortem to people without an account, for 1 to 90 days.
 
+    Only who may change the postmortem sees them.
+    """
+
+    issued = ""
     queryset = ShareLink.objects.select_related("postmortem", "made_by")
     serializer_class = ShareLinkShape
     ordering = ("-id",)
     http_method_names = ["get", "post", "head", "options"]
 
+    def get_queryset(self):
+        rows = super().get_queryset()
+        if not getattr(self, "swagger_fake_view", False) and not self.writes:
+            self.permission_denied(self.request, message=RolePermission.message)
+        return rows
+
     @extend_schema(request=NewLinkShape, responses={201: NewShareLinkShape})
     def create(self, request, number):
         """Make an address. It is shown this once."""
         link, token = sharing.make(self.number(), **read_body(NewLinkShape, request), **self.caller())
-        link.address = sharing.address_of(token)
-        return Response(NewShareLinkShape(link, context={"request": request}).data, status.HTTP_201_CREATED)
+        self.issued = sharing.address_of(token)
+        return Response(ShareLinkShape(link, context={"request": request}).data, status.HTTP_201_CREATED)
+
+    def finalize_response(self, request, response, *args, **kwargs):
+        # Only now, so that the address is not in what an Idempotency-Key remembers.
+        if self.issued and response.status_code < status.HTTP_400_BAD_REQUEST:
+            response.data = {**response.data, "address": self.issued}
+        return super().finalize_response(request, response, *args, **kwargs)
 
     @extend_schema(request=None, responses={200: ShareLinkShape})
     @action(detail=True, methods=["post"])
@@ -760,6 +803,15 @@ class ActionItemViewSet(Writes, ReadViewSet):
     lookup_url_kwarg = "id"
     lookup_value_regex = UUID
     http_method_names = ["get", "patch", "head", "options"]
+
+    change_verb = "read"  # its owner changes it too: see below
+
+    def check_object_permissions(self, request, obj):
+        """Its owner changes an item, as those do who may change its postmortem."""
+        super().check_object_permissions(request, obj)
+        is_change = request.method not in permissions.SAFE_METHODS
+        if is_change and obj.owner_id != request.user.pk and not may(request.user, "respond", obj.postmortem):
+            self.permission_denied(request, message=RolePermission.message)
 
     @extend_schema(request=ItemEditShape, responses={200: ActionItemShape})
     def partial_update(self, request, id):

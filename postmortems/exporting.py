@@ -15,6 +15,7 @@ from accounts.visibility import hushed
 from core.errors import DomainError
 from incidents.figures import span
 from postmortems.items import link_label
+from postmortems.moments import figures_for
 from postmortems.printing import Paper
 
 LONGEST_PRINTED = 400_000  # characters
@@ -92,11 +93,11 @@ def file_name(postmortem, ending):
 def _parts(postmortem, reader):
     hush = hushed(reader)
     yield Heading(f"PM-{postmortem.number} {postmortem.title}", 1)
-    yield Lines(_facts(postmortem))
+    yield Lines(_facts(postmortem, reader))
     if postmortem.summary.strip():
         yield Heading("Summary", 2)
         yield Marked(postmortem.summary)
-    if figures := _figures(postmortem.figures):
+    if figures := _figures(figures_for(postmortem, reader)):
         yield Heading("Figures", 2)
         yield Lines(figures)
     for section in postmortem.sections.filter(removed_at=None):
@@ -127,7 +128,8 @@ def _parts(postmortem, reader):
         )
 
 
-def _facts(postmortem):
+def _facts(postmortem, reader):
+    incidents = visible(postmortem.incidents.order_by("number"), reader)
     ended = _time(postmortem.impact_ended_at) if postmortem.impact_ended_at else "goes on"
     facts = [
         ("Status", postmortem.get_status_display()),
@@ -135,7 +137,7 @@ def _facts(postmortem):
         ("Team", postmortem.team.name),
         ("Owner", str(postmortem.owner or "nobody")),
         ("Impact", f"{_time(postmortem.impact_began_at)} – {ended} UTC"),
-        ("Incidents", "; ".join(map(str, postmortem.incidents.order_by("number")))),
+        ("Incidents", "; ".join(map(str, incidents)) or "none that you may see"),
     ]
     if postmortem.published_at:
         facts.append(("Published", f"{_time(postmortem.published_at)} UTC"))

@@ -31,6 +31,7 @@ FORMATS = {
     "GIF": ("image/gif", {"optimize": True}),
     "WEBP": ("image/webp", {"quality": 88}),
 }
+SEVERAL = "MPO"  # a JPEG with more pictures behind the first, as phones take them: the first is what one sees
 TOO_LARGE = "A picture has at most 5 MB. Make it smaller, or cut out what matters."
 TOO_WIDE = f"A picture has at most {MOST_PIXELS // 1_000_000} million pixels, {MOST_SIDE} at a side. Make it smaller."
 UNREADABLE = "This is no picture that can be read. Use PNG, JPEG, GIF or WebP; others can be saved as one of these."
@@ -106,7 +107,7 @@ def _check_size(picture):
 
 
 def _drawn(picture):
-    kind = picture.format
+    kind = "JPEG" if picture.format == SEVERAL else picture.format
     content_type, options = FORMATS[kind]
     if getattr(picture, "n_frames", 1) > 1 and kind in ("GIF", "WEBP", "PNG"):
         frames, durations = _frames(picture)

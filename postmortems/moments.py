@@ -3,7 +3,9 @@
 import datetime as dt
 
 from django.db import transaction
+from django.db.models import F, Q
 
+from accounts.permissions import visible
 from core.errors import DomainError, IllegalMove, NotFound
 from incidents import history
 from incidents.models import Incident
@@ -62,9 +64,8 @@ def draw(postmortem, *, now):
 
 def let_go(postmortem, incident_number):
     """Delete what was drawn of an incident, except what somebody put in words of their own."""
-    for row in postmortem.moments.filter(incident=incident_number).exclude(source=Moment.Source.OWN):
-        if not row.is_reworded:
-            row.delete()
+    drawn = postmortem.moments.filter(incident=incident_number).exclude(source=Moment.Source.OWN)
+    drawn.filter(Q(said="") | Q(said=F("text"))).delete()
 
 
 def measure(postmortem):
@@ -84,6 +85,21 @@ def measure(postmortem):
     postmortem.figures = figures.compute(
         works, calls, impact_began_at=postmortem.impact_began_at, impact_ended_at=postmortem.impact_ended_at
     )
+
+
+def figures_for(postmortem, user):
+    """Its figures, without who was called where it is about an incident that the person may not see."""
+    if not user.access().hidden:
+        return postmortem.figures
+    seen = visible(postmortem.incidents.order_by(), user).count()
+    if seen == postmortem.incidents.count():
+        return postmortem.figures
+    return without_people(postmortem.figures)
+
+
+def without_people(figures):
+    """The figures without the names of who was called."""
+    return {name: value for name, value in figures.items() if name != "people_paged"}
 
 
 # --- what people do -----------------------------------------------------------------------------------------------

@@ -170,7 +170,10 @@ def take_back(number, *, by, now):
 @transaction.atomic
 def archive(number, *, by, now):
     """Put it away: it can be read and found, and nothing of it changes. Its action items go on."""
-    postmortem = _move(locked(number), "archive", now=now, archived_at=now)
+    postmortem = locked(number)
+    # In the archive others read what was published: not a draft that was, and was taken back.
+    published_at = postmortem.published_at if postmortem.status == states.PUBLISHED else None
+    _move(postmortem, "archive", now=now, archived_at=now, published_at=published_at)
     audit.record("did", postmortem, by=by, text="Archived it.")
     return postmortem
 

@@ -11,9 +11,11 @@ import secrets
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 
 from accounts import audit
+from accounts.models import Team
+from accounts.visibility import hushed_from
 from core.errors import DomainError, Gone, IllegalMove, NotFound
 from core.secrets import digest
 from postmortems import states
@@ -25,7 +27,8 @@ MOST_LINKS = 50  # of one postmortem that work at a time
 TOKEN_BYTES = 32
 LONGEST_TOKEN = 100
 ADDRESS = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
-HIDDEN_ADDRESS = "(address)"
+PHONE = re.compile(r"(?<![\w+])\+[1-9](?:[ ()./-]{0,2}[0-9]){7,14}(?!\w)")
+HIDDEN_ADDRESS, HIDDEN_PHONE = "(address)", "(number)"
 
 
 @transaction.atomic
@@ -147,7 +150,7 @@ def shown(postmortem):
             Part(without_addresses(one.title), without_addresses(one.body))
             for one in postmortem.sections.filter(removed_at=None)
         ),
-        moments=tuple((one.at, without_addresses(one.text)) for one in _told_to_strangers(postmortem)),
+        moments=tuple(_told_to_strangers(postmortem)),
         factors=tuple(
             (without_addresses(one.cause), without_addresses(one.text), one.is_root)
             for one in postmortem.factors.all()
@@ -160,14 +163,16 @@ def shown(postmortem):
 
 
 def _told_to_strangers(postmortem):
-    """The lines that are shown, but for those of an incident of another team that is private."""
-    others = Q(incident__team__is_private=True) & ~Q(incident__team=postmortem.team_id)
-    return postmortem.moments.filter(is_shown=True).exclude(others)
+    """`(at, text)` of the lines that are shown, without what other teams that are private are and have."""
+    hidden = list(Team.objects.filter(is_private=True).exclude(pk=postmortem.team_id).values_list("pk", flat=True))
+    hush = hushed_from(hidden)
+    for one in postmortem.moments.filter(is_shown=True).exclude(incident__team__in=hidden):
+        yield one.at, without_addresses(hush(one.text))
 
 
 def without_addresses(text):
-    """The text without mail addresses: whoever wrote them down did not think of strangers."""
-    return ADDRESS.sub(HIDDEN_ADDRESS, text)
+    """The text without mail addresses and telephone numbers: whoever wrote them down did not think of strangers."""
+    return PHONE.sub(HIDDEN_PHONE, ADDRESS.sub(HIDDEN_ADDRESS, text))
 
 
 def _day(at):

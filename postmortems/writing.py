@@ -1,10 +1,12 @@
 """The text of a postmortem: every save is a version, and none is overwritten unseen.
 
 A save names the version that its writer saw. Where somebody else saved since, it is refused with both texts, unless
-both say the same. Autosaves of one writer in a row become one revision, so that the history can be read.
+both say the same. Autosaves of one writer in a row become one revision, so that the history can be read, unless much
+is taken out: what somebody deleted by mistake is there again.
 """
 
 import datetime as dt
+import os.path
 
 from django.db import transaction
 from django.db.models import Max, Value
@@ -42,6 +44,7 @@ LONGEST_TITLE = Section._meta.get_field("title").max_length
 MOST_SECTIONS = 50
 MOST_FACTORS = 50
 ONE_SITTING = dt.timedelta(minutes=10)  # autosaves of one writer within it are one revision
+LOST_AT_MOST = 200  # characters: an autosave that takes out more at once, perhaps by mistake, is its own revision
 KEEP = object()  # this part stays as it is, where None means that there is none
 
 
@@ -170,11 +173,12 @@ def _locked(uuid, *, also_removed=False):
 
 
 def _store(section, title, body, newest, *, is_autosave, by, now):
-    """Write the next version. An autosave takes the place of the one before it in the same sitting."""
+    """Write the next version. An autosave that goes on with the one before it in a sitting takes the place of that."""
     section.title, section.body, section.version = title, body, section.version + 1
     section.save(update_fields=["title", "body", "version"])
-    is_going_on = is_autosave and newest and newest.is_autosave and newest.by == by and newest.at > now - ONE_SITTING
-    if is_going_on:  # its time stays that of the first, or a long day of typing would be one revision
+    is_sitting = is_autosave and newest and newest.is_autosave and newest.by == by and newest.at > now - ONE_SITTING
+    if is_sitting and taken_out(newest.body, body) <= LOST_AT_MOST:
+        # Its time stays that of the first, or a long day of typing would be one revision.
         newest.version, newest.title, newest.body = section.version, title, body
         newest.save(update_fields=["version", "title", "body"])
     else:
@@ -183,6 +187,14 @@ def _store(section, title, body, newest, *, is_autosave, by, now):
         )
     _touch(section.postmortem, now)
     return section
+
+
+def taken_out(old, new):
+    """How many characters of a text are between what it begins and what it ends with in the other text. Pure."""
+    shorter = min(len(old), len(new))
+    begin = len(os.path.commonprefix([old, new]))
+    end = len(os.path.commonprefix([old[::-1], new[::-1]]))
+    return len(old) - min(begin + end, shorter)
 
 
 def _touch(postmortem, now):

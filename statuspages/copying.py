@@ -10,15 +10,16 @@ import hashlib
 import logging
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from catalog import graph
 from catalog.models import Dependency
 from core import due
 from core.zones import zone_of
+from incidents.models import Incident
 from notifications import alarms
 from statuspages import drawing, states, uptime
-from statuspages.computing import component_states
+from statuspages.computing import component_states, services_of
 from statuspages.models import (
     Affected,
     Component,
@@ -35,11 +36,16 @@ from statuspages.models import (
 logger = logging.getLogger(__name__)
 
 BATCH, LEASE = 1000, dt.timedelta(minutes=1)
+# Workers of the version before may be at it still while tables are changed, and draw as they know how.
+OLD_WORKERS = dt.timedelta(minutes=2)
 # How soon a page that could not be computed is tried again: after so many seconds, doubled each time, up to this.
 RETRY_SECONDS, RETRY_MOST = 5, 300
+LOOK_EVERY = dt.timedelta(seconds=1)  # whether other work waits
 # While something goes on the copy is never older, since figures of today grow.
 AT_LEAST_EVERY = dt.timedelta(minutes=10)
 HISTORY, HISTORY_POSTS = dt.timedelta(days=90), 200
+# Of incidents that came and went before anybody looked; more are not made up for, so that the page is not late.
+MISSED = 50
 
 
 # --- nudges -------------------------------------------------------------------------------------------------------
@@ -58,6 +64,12 @@ def nudge_services(service_ids, *, now):
         due.wake("status pages")
 
 
+def redraw(*, now):
+    """Have every page drawn anew, because this version of the product may draw it differently. Wakes nobody."""
+    if StatusPage.objects.exists():
+        Nudge.objects.bulk_create(Nudge(at=due_at, due_at=due_at) for due_at in (now, now + OLD_WORKERS))
+
+
 def oldest_due(now):
     """The due time of what has waited longest, or None."""
     nudges = Nudge.objects.filter(due_at__lte=now).order_by("due_at").values_list("due_at", flat=True)
@@ -66,35 +78,52 @@ def oldest_due(now):
 
 
 def run(*, now_of, seconds=10):
-    """Compute pages until none is due or the time is up; `now_of()` reads the clock."""
-    until = now_of() + dt.timedelta(seconds=seconds)
-    while (now := now_of()) < until:
+    """Compute pages until none is due, the time is up, or other work waits; `now_of()` reads the clock.
+
+    All workers may be here, and hundreds of pages may have changed: people are paged first.
+    """
+    began = looked_at = now_of()
+
+    def is_enough():
+        nonlocal looked_at
+        now = now_of()
+        if now - looked_at < LOOK_EVERY:
+            return False
+        looked_at = now
         due.beat()
-        if not refresh_due(now=now):
-            return
+        return now - began >= dt.timedelta(seconds=seconds) or due.others_wait("status pages", now=now)
+
+    due.beat()
+    while refresh_due(now=now_of(), is_enough=is_enough) and not is_enough():
+        pass
 
 
-def refresh_due(*, now):
+def refresh_due(*, now, is_enough=lambda: False):
     """Compute every page that a due nudge means. Returns how many nudges there were.
 
-    A page that cannot be computed is logged, told to the admins, and tried again later; the others go on.
+    A page that cannot be computed is logged, told to the admins, and tried again later; the others go on. When
+    `is_enough()` says so after a page, those that are left are due still.
     """
     _nudge_for_time(now)
     rows = due.claim(Nudge.objects.filter(due_at__lte=now).order_by("due_at", "pk"), now=now, lease=LEASE, limit=BATCH)
     if not rows:
         return 0
-    failed = []
-    for page_id, (at, attempts) in _pages(rows).items():
+    kept, pages = [], list(_pages(rows).items())
+    for place, (page_id, (at, attempts)) in enumerate(pages):
+        if place and is_enough():
+            left = pages[place:]
+            kept += [Nudge(page_id=pk, at=at, due_at=now, attempts=tries - 1) for pk, (at, tries) in left]
+            break
         try:
             refresh(page_id, now=now, at=at)
             if attempts > 1:
                 alarms.clear_alarm(_alarm_key(page_id), now=now)
         except Exception:  # one broken page must not hold up the others
             logger.exception("The status page %s could not be computed. It is tried again.", page_id)
-            failed.append(_put_off(page_id, at, attempts, now))
+            kept.append(_put_off(page_id, at, attempts, now))
     with transaction.atomic():
-        there = set(StatusPage.objects.filter(pk__in=[row.page_id for row in failed]).values_list("pk", flat=True))
-        Nudge.objects.bulk_create(row for row in failed if row.page_id in there)
+        there = set(StatusPage.objects.filter(pk__in=[row.page_id for row in kept]).values_list("pk", flat=True))
+        Nudge.objects.bulk_create(row for row in kept if row.page_id in there)
         Nudge.objects.filter(pk__in=[row.pk for row in rows], lease_token=rows[0].lease_token).delete()
     return len(rows)
 
@@ -104,7 +133,9 @@ def _nudge_for_time(now):
     if not Copy.objects.filter(refresh_at__lte=now).exists():
         return
     with transaction.atomic():
-        copies = list(Copy.objects.select_for_update(skip_locked=True).filter(refresh_at__lte=now).only("page_id"))
+        # With its page, as a nudge points there: who holds the page may want its copy next.
+        late = Copy.objects.filter(refresh_at__lte=now).select_related("page").only("page__id")
+        copies = list(late.select_for_update(skip_locked=True, no_key=True, of=("self", "page")))
         Nudge.objects.bulk_create(Nudge(page_id=copy.page_id, at=now, due_at=now) for copy in copies)
         Copy.objects.filter(pk__in=[copy.pk for copy in copies]).update(refresh_at=None)
 
@@ -159,6 +190,8 @@ def refresh(page_id, *, now, at=None):
     page = StatusPage.objects.select_for_update(no_key=True).filter(pk=page_id).first()
     if page is None:
         return None
+    if at is not None and at < now:
+        _catch_up(page, at, now)
     days = uptime.days_until(now, zone_of(page.time_zone), page.history_days)
     components, spans = _kept_states(page, days[0].start, at=at, now=now)
     content = _content(page, components, spans, days, now)
@@ -183,6 +216,23 @@ def keep_states(page_id, *, now):
     page = StatusPage.objects.select_for_update(no_key=True).filter(pk=page_id).first()
     if page is not None:
         _kept_states(page, now, at=now, now=now)
+
+
+def _catch_up(page, since, now):
+    """Write the states that incidents made which began since then and are over, so that uptime knows of them.
+
+    Only where the state is not known to be newer already, since a nudge may be looked at twice, and where none was set
+    by hand, since nothing says when.
+    """
+    over = Incident.objects.filter(triggered_at__gte=since, resolved_at__gt=F("triggered_at"), resolved_at__lte=now)
+    if not over.exists():
+        return
+    over = over.filter(service__in=services_of(page)).order_by("triggered_at", "pk")
+    pairs = over.values_list("triggered_at", "resolved_at")[:MISSED]
+    for moment in sorted({at for pair in pairs for at in pair}):
+        components = list(Component.objects.filter(page=page, state_since__lt=moment, manual_state=""))
+        found = component_states(page, components, now=moment, at=moment)
+        _keep_states(components, found, _spans_since(page, moment), at=moment, now=moment)
 
 
 def _kept_states(page, start, *, at, now):

@@ -25,6 +25,7 @@ from statuspages.models import Copy, Logo, StatusPage
 logger = logging.getLogger(__name__)
 
 NOTE = ".status-page.json"
+UNFINISHED = ".new-"  # of a file that is being written; one may be left by a worker that was killed
 LEASE, RETRY = dt.timedelta(minutes=1), dt.timedelta(minutes=1)
 ALARM = "status-export:"
 alarms_about("^status-export:([0-9]{1,18})$", StatusPage)
@@ -51,6 +52,7 @@ def export(page_id, folder, *, now):
 def _write(folder, files, whose):
     before = _written_before(folder, whose)
     folder.mkdir(parents=True, exist_ok=True)
+    _refuse_ways_out(folder, files.keys() | before)
     # First what is written anew is known: whoever comes after a crash may remove it.
     note = {"page": whose, "files": sorted({*files, *before})}
     _put(folder / NOTE, json.dumps(note).encode())
@@ -69,7 +71,7 @@ def _written_before(folder, whose):
         raise DomainError(f"{folder} is a file. Name a folder.")
     note = folder / NOTE
     if not note.exists():
-        if any(folder.iterdir()):
+        if not all(one.name.startswith(UNFINISHED) for one in folder.iterdir()):
             raise DomainError(f"{folder} is not empty, and no export of a status page. Name a new folder.")
         return set()
     try:
@@ -82,12 +84,19 @@ def _written_before(folder, whose):
     return names
 
 
+def _refuse_ways_out(folder, names):
+    """Raise DomainError when a folder in it is a link: what lies behind it is none of ours."""
+    for parent in {(folder / name).parent for name in names} - {folder}:
+        if parent.resolve() != folder.resolve() / parent.relative_to(folder):
+            raise DomainError(f"{parent} is a link that leads elsewhere. Remove it.")
+
+
 def _put(path, body):
     """Write a file as a whole, unless it is so already."""
     if path.is_file() and path.read_bytes() == body:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(body)

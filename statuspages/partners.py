@@ -18,11 +18,12 @@ from django.urls import reverse
 
 from accounts import audit, mail
 from accounts.models import AccountMail
+from accounts.permissions import where_may
 from core import due, limits
 from core.buckets import Limit
 from core.errors import Gone, IllegalMove, NotFound, TooMany
 from core.secrets import digest, fingerprint
-from statuspages.models import Audience, MagicLink, Partner, PartnerSession, Visit
+from statuspages.models import Audience, MagicLink, Partner, PartnerSession, StatusPage, Visit
 
 KIND = "status link"
 COOKIE = "watchbill_partner"
@@ -226,6 +227,23 @@ def revoke(session_uuid, *, by, now):
     session.save(update_fields=["revoked_at"])
     audit.record("session ended", session.partner, by=by, text=f"From {session.address or 'an unknown address'}.")
     return session
+
+
+def arranged_by(user, rows=None):
+    """The partners whose pages are all the person's to configure.
+
+    Whoever changes a partner could look as them: so what opens must be theirs, pages of no team included.
+    """
+    rows = Partner.objects.all() if rows is None else rows
+    own = where_may(StatusPage.objects.all(), user, "configure").order_by()
+    strange = Partner.pages.through.objects.exclude(statuspage__in=own.values("pk"))
+    return where_may(rows, user, "configure").exclude(pk__in=strange.values("partner"))
+
+
+def close_if_other(partner, *, email_before, now):
+    """End their sessions after a change: another mailbox is another person, and who is disabled comes back anew."""
+    if email_before.lower() != partner.email.lower() or not partner.is_enabled:
+        end_all(partner, now=now)
 
 
 @transaction.atomic

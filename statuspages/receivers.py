@@ -3,8 +3,9 @@
 Each writes a nudge in the transaction of what changed. What goes with its page needs none.
 """
 
+from django.db import connections
 from django.db.models import QuerySet
-from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
+from django.db.models.signals import m2m_changed, post_delete, post_migrate, post_save, pre_delete
 from django.dispatch import receiver
 from django.utils import timezone
 
@@ -12,7 +13,7 @@ from catalog.models import Dependency, Service
 from incidents.signals import incident_changed, incidents_triggered
 from notifications.signals import outside_unreached
 from statuspages import copying, exporting, maintenance, subscribing
-from statuspages.models import Component, ComponentGroup, Logo, Post, Series, StatusPage
+from statuspages.models import Component, ComponentGroup, Logo, Nudge, Post, Series, StatusPage, Subscriber
 
 # What changes which incidents are open, or how bad they are.
 COUNTS = frozenset({"resolve", "merge", "unmerge", "take_in", "let_go"})
@@ -39,6 +40,21 @@ def look_at_every_page(**kwargs):
     copying.nudge(now=timezone.now())
 
 
+@receiver(post_migrate)
+def draw_every_page_anew(sender, using, plan=(), **kwargs):
+    """After an upgrade. Not on the way back, nor while these tables are not there yet."""
+    if sender.name != "statuspages" or any(is_backwards for _, is_backwards in plan):
+        return
+    if Nudge._meta.db_table in connections[using].introspection.table_names():
+        copying.redraw(now=timezone.now())
+
+
+@receiver(pre_delete, sender=StatusPage)
+def hold_page(instance, **kwargs):
+    """A worker that computes the page holds it before its components: who deletes them first would wait crosswise."""
+    StatusPage.objects.select_for_update().filter(pk=instance.pk).first()
+
+
 @receiver(post_save, sender=StatusPage)
 def look_at_page(instance, **kwargs):
     copying.nudge(page=instance, now=timezone.now())
@@ -57,8 +73,7 @@ def look_at_page_of(instance, **kwargs):
 @receiver(post_delete, sender=Logo)
 @receiver(post_delete, sender=Post)
 def look_at_page_without(instance, origin, **kwargs):
-    deleted = origin.model if isinstance(origin, QuerySet) else type(origin)
-    if deleted is not StatusPage:  # a nudge for a page that goes too would point nowhere
+    if _deleted(origin) is not StatusPage:  # a nudge for a page that goes too would point nowhere
         copying.nudge(page=instance.page_id, now=timezone.now())
 
 
@@ -76,3 +91,33 @@ def plan_announcements(instance, **kwargs):
 @receiver(outside_unreached)
 def end_lost_subscription(destination_id, notification_id, is_dead, reason, now, **kwargs):
     subscribing.unreached(destination_id, notification_id, is_dead=is_dead, reason=reason, now=now)
+
+
+# What goes together is gathered at what was asked to be deleted: all of it is announced before any of it is gone.
+@receiver(pre_delete, sender=Subscriber)
+def remember_address(instance, origin, **kwargs):
+    origin.__dict__.setdefault("left_addresses", []).append(instance.destination_id)
+
+
+@receiver(post_delete, sender=Subscriber)
+def forget_addresses(origin, **kwargs):
+    if addresses := origin.__dict__.pop("left_addresses", ()):
+        subscribing.forget_addresses(addresses)
+
+
+@receiver(pre_delete, sender=Component)
+def remember_who_chose_it(instance, origin, **kwargs):
+    if _deleted(origin) is not StatusPage:
+        chosen = origin.__dict__.setdefault("left_readers", set())
+        chosen.update(instance.subscribers.values_list("pk", flat=True))
+
+
+@receiver(post_delete, sender=Component)
+def end_subscriptions_to_nothing(origin, **kwargs):
+    if readers := origin.__dict__.pop("left_readers", ()):
+        subscribing.end_without_components(readers, now=timezone.now())
+
+
+def _deleted(origin):
+    """The model of which rows are deleted; others go with them."""
+    return origin.model if isinstance(origin, QuerySet) else type(origin)

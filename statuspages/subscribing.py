@@ -5,16 +5,19 @@ until somebody opens the link in it. Where messages go is a destination of its o
 """
 
 import datetime as dt
+import logging
 import secrets
 import time
 import uuid
 
 from django.core.signing import BadSignature, Signer
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Exists, Min, OuterRef, Q
+from django.db.models.functions import Lower
 
 from accounts import audit
 from accounts.models import User
+from accounts.permissions import may
 from core import due, http, limits
 from core.buckets import Limit
 from core.errors import DomainError, Gone, NotFound, TooMany
@@ -25,6 +28,8 @@ from notifications.outbox import Page
 from statuspages import letters, words
 from statuspages.models import Audience, Component, Partner, PostUpdate, StatusPage, Subscriber
 
+logger = logging.getLogger(__name__)
+
 Channel = Subscriber.Channel
 SALT = "statuspages.subscribing"
 QUESTION_KEPT = dt.timedelta(days=7)  # so long the link works; then whoever did not confirm is forgotten
@@ -32,6 +37,7 @@ ENDED_KEPT = dt.timedelta(days=30)
 PAUSE = dt.timedelta(minutes=5)  # the same address is not asked again sooner
 FAILED_IN_A_ROW = 5  # messages in a row that did not arrive end a subscription
 BATCH = 500  # subscribers told in one transaction
+PUT_OFF = dt.timedelta(minutes=1)  # an update that cannot be told is tried again after this
 TELL_SECONDS = 10  # then the other work has its turn; what is left is due still
 LONGEST = {Channel.EMAIL: 254, Channel.WEBHOOK: 1000, Channel.SLACK: 1000}
 # One client asks for itself, not for everybody; and no address is filled with questions by many clients together.
@@ -162,13 +168,33 @@ def leave(key, *, now):
     row = _locked(pk=find(key).pk)
     if row.ended_at is None:
         end(row, "They unsubscribed.", now=now)
-        waiting = Notification.objects.unsettled().filter(destination=row.destination_id)
-        # In the order of their numbers, as everywhere.
-        pks = list(waiting.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
-        pending = Notification.objects.filter(pk__in=pks, state=Notification.State.PENDING)
-        pending.update(state=Notification.State.CANCELLED, due_at=None, reason="Its reader unsubscribed.")
-        Notification.objects.filter(pk__in=pks, state=Notification.State.SENDING).update(due_at=None)
+        _cancel([row.destination_id], "Its reader unsubscribed.")
     return row
+
+
+@transaction.atomic
+def stop(subscriber_uuid, *, by, now):
+    """End a subscription for its reader, and what waits for it. Twice is harmless. Returns the Subscriber."""
+    row = _locked(uuid=subscriber_uuid)
+    if row is None:
+        raise NotFound("There is no such subscription.")
+    if row.ended_at is None:
+        end(row, f"Ended by {by}.", now=now)
+        _cancel([row.destination_id], "The subscription was ended.")
+        audit.record("did", row.page, by=by, text=f"Ended a subscription: {row}.")
+    return row
+
+
+def may_be_told(subscriber, *, now):
+    """Whether they may still read the page: a link in a letter outlives the access of who got it."""
+    address = subscriber.destination.address
+    return address in _those_who_may(subscriber.page, {address}, now=now)
+
+
+def end_without_components(pks, *, now):
+    """End those of these subscriptions whose last component is gone: without any they would hear of everything."""
+    rows = Subscriber.objects.filter(pk__in=pks, ended_at=None, components=None)
+    rows.update(ended_at=now, end_reason="The components that they chose are no longer on the page.")
 
 
 def end(subscriber, reason, *, now):
@@ -220,15 +246,28 @@ def _tell_batch(now, size):
     update = waiting.select_for_update(skip_locked=True, of=("self",)).select_related("post__page").first()
     if update is None:
         return False
+    try:
+        with transaction.atomic():
+            told = _tell_some(update, size, now)
+    except OperationalError:  # no fault of the update: the database is away, or two waited for each other
+        raise
+    except Exception:  # one update that cannot be told must not keep those of other pages waiting
+        logger.exception("Nobody can be told of the update %s of a status page. It is tried again.", update.pk)
+        update.tell_due_at = now + PUT_OFF
+    else:
+        if len(told) < size:
+            update.tell_due_at = None
+    update.save(update_fields=["told_up_to", "tell_due_at"])
+    return True
+
+
+def _tell_some(update, size, now):
     page = update.post.page
     batch = list(_readers(update)[:size]) if page.is_enabled and page.accepts_subscribers else []
     if batch:
         _plan(update, page, batch, now)
         update.told_up_to = batch[-1].pk
-    if len(batch) < size:
-        update.tell_due_at = None
-    update.save(update_fields=["told_up_to", "tell_due_at"])
-    return True
+    return batch
 
 
 def _readers(update):
@@ -283,10 +322,45 @@ def forget_old(*, now):
     old = Subscriber.objects.filter(
         Q(confirmed_at=None, asked_at__lt=now - QUESTION_KEPT) | Q(ended_at__lt=now - ENDED_KEPT)
     )
-    while rows := list(old.order_by("pk").values_list("pk", "destination_id")[:BATCH]):
-        with transaction.atomic(), audit.quiet():
-            Subscriber.objects.filter(pk__in=[pk for pk, _ in rows]).delete()
-            Destination.objects.filter(pk__in=[pk for _, pk in rows], is_outside=True).delete()
+    is_more = True
+    while is_more:
+        with transaction.atomic():
+            # Locked, since somebody may be subscribing anew at this moment.
+            rows = old.order_by("pk").select_for_update(skip_locked=True, of=("self",))
+            pks = list(rows.values_list("pk", flat=True)[:BATCH])
+            Subscriber.objects.filter(pk__in=pks).delete()
+        is_more = len(pks) == BATCH
+
+
+@transaction.atomic
+def forget_people(addresses):
+    """Delete the subscriptions under these mail addresses, whatever the page."""
+    subscriptions_of(addresses).delete()
+
+
+def subscriptions_of(addresses):
+    """The subscriptions under these mail addresses."""
+    keys = [key for one in addresses for key in fingerprints(one.lower())]
+    return Subscriber.objects.filter(channel=Channel.EMAIL, destination__address_key__in=keys)
+
+
+@transaction.atomic
+def forget_addresses(destinations):
+    """Delete the destinations of subscribers who are gone, and send nothing more there."""
+    places = Destination.objects.filter(pk__in=destinations, is_outside=True)
+    _cancel(places.values("pk"), "The subscription was deleted.")
+    with audit.quiet():
+        places.delete()
+
+
+def _cancel(destinations, reason):
+    """Cancel what waits for these destinations, and try nothing again that is being sent."""
+    waiting = Notification.objects.unsettled().filter(destination__in=destinations)
+    # In the order of their numbers, as everywhere.
+    pks = list(waiting.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
+    pending = Notification.objects.filter(pk__in=pks, state=Notification.State.PENDING)
+    pending.update(state=Notification.State.CANCELLED, due_at=None, reason=reason)
+    Notification.objects.filter(pk__in=pks, state=Notification.State.SENDING).update(due_at=None)
 
 
 # --- inside ---------------------------------------------------------------------------------------------------------
@@ -318,8 +392,7 @@ def _checked(channel, address, said):
     address = kind.normal(str(address).replace("\x00", ""))
     shown = address[:100]
     if channel == Channel.EMAIL:
-        name, _, domain = address.rpartition("@")
-        address = f"{name}@{domain.lower()}"
+        address = address.lower()  # one mailbox, however it is typed
         if len(address) > LONGEST[channel] or kind.problem_with(address):
             raise DomainError(said["not_email"].format(address=shown))
     elif len(address) > LONGEST[channel] or http.problem_with(address, guard=http.STRANGERS):
@@ -347,8 +420,10 @@ def _those_who_may(page, addresses, *, now):
     if page.audience == Audience.PUBLIC or not addresses:
         return addresses
     by_folded = {one.casefold(): one for one in addresses}
-    people = User.objects.people().filter(is_active=True, email__in=[*addresses, *by_folded])
-    known = {email.casefold() for email in people.values_list("email", flat=True)}
+    people = User.objects.who_may("read", page.team_id).annotate(folded=Lower("email")).filter(folded__in=by_folded)
+    if page.team is not None and page.team.is_private:
+        people = [one for one in people if may(one, "read", page)]
+    known = {one.email.casefold() for one in people}
     if page.audience == Audience.PARTNERS:
         known |= {one.email.casefold() for one in Partner.objects.filter(pages=page) if one.is_open(now)}
     return {address for folded, address in by_folded.items() if folded in known}

@@ -12,7 +12,7 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections
 from prometheus_client import Counter
 
 from core.headers import hsts
@@ -26,9 +26,12 @@ LOOK_SECONDS = 1.0
 # While requests come all the time they are not kept waiting for the look: it may be this late.
 LATE_SECONDS = 0.5
 PATIENCE_SECONDS = 1.0  # with a database that does not answer; then there is what there was
+# But not for ever: a page may have become one that not everybody may read, and this process would not know.
+KEEP_SECONDS = 24 * 60 * 60
 SMALLEST_ZIPPED = 300
+STYLE = "status.css"  # the one file whose address changes with its content
 # Made small at once when they change, since everybody asks for them next.
-FIRST_ASKED = ("", "status.css", "api/v2/summary.json", "api/v2/status.json")
+FIRST_ASKED = ("", STYLE, "api/v2/summary.json", "api/v2/status.json")
 _ANSWERS = Counter("status_page_answers", "Answers to readers of public status pages, from memory.", ["status"])
 _COUNTS = {status: _ANSWERS.labels(str(status)) for status in (200, 304)}
 
@@ -36,10 +39,10 @@ _COUNTS = {status: _ANSWERS.labels(str(status)) for status in (200, 304)}
 class File:
     """One file of a page, ready to be sent."""
 
-    __slots__ = ("body", "type", "etag", "version", "_path", "_zipped", "_heads")
+    __slots__ = ("body", "type", "etag", "version", "path", "_zipped", "_heads")
 
     def __init__(self, path, content_type, body):
-        self.body, self.type, self._path = body, content_type, path
+        self.body, self.type, self.path = body, content_type, path
         self.etag = showing.etag(body).encode()
         self.version = showing.version(body).encode()
         self._zipped = None
@@ -62,7 +65,7 @@ class File:
         return head, self.body if body is None else body
 
     def _head(self, zipped, is_versioned):
-        said = showing.headers(self._path, self.type, is_public=True, is_versioned=is_versioned)
+        said = showing.headers(self.path, self.type, is_public=True, is_versioned=is_versioned)
         if strict_transport := hsts():
             said["Strict-Transport-Security"] = strict_transport
         found = [(name.lower().encode(), value.encode()) for name, value in said.items()]
@@ -82,26 +85,29 @@ class File:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Page:
-    """A public page as this process has it. `key` grows old with each change."""
+    """A public page as this process has it. `key` is another one after each change, and in another database."""
 
     key: tuple
     files: dict
+
+
+# Numbers begin anew when a database is filled again, and go back with a backup; the time tells them apart.
+KEY = ("pk", "version", "made_at")
 
 
 def read(known):
     """The public pages, `{slug: Page}`; what did not change is taken over from those that are known."""
     try:
         shown = Copy.objects.filter(page__is_enabled=True, page__audience=Audience.PUBLIC)
-        keys = {slug: key for slug, *key in shown.values_list("page__slug", "pk", "version")}
-        keys = {slug: tuple(key) for slug, key in keys.items()}
+        keys = {slug: tuple(key) for slug, *key in shown.values_list("page__slug", *KEY)}
         if keys == {slug: page.key for slug, page in known.items()}:
             return known
         changed = [slug for slug, key in keys.items() if slug not in known or known[slug].key != key]
-        rows = shown.filter(page__slug__in=changed).values_list("page__slug", "pk", "version", "page_id", "files")
+        rows = shown.filter(page__slug__in=changed).values_list("page__slug", "page_id", "files", *KEY)
         found = {slug: page for slug, page in known.items() if slug in keys and slug not in changed}
         logos = {one.page_id: one for one in Logo.objects.filter(page__slug__in=changed)}
-        for slug, pk, version, page_id, files in rows:
-            found[slug] = _page((pk, version), files, logos.get(page_id), known.get(slug))
+        for slug, page_id, files, *key in rows:
+            found[slug] = _page(tuple(key), files, logos.get(page_id), known.get(slug))
         return found
     finally:
         close_old_connections()
@@ -127,13 +133,19 @@ class Shelf:
     """The public pages, and the look for newer ones. Belongs to one event loop."""
 
     def __init__(self, look):
-        self.pages = {}
+        self._pages = {}
+        self._seen_at = 0.0
         self._read = look
         self._next_look = 0.0
         self._looking = None
         self._is_away = False
         # A thread of its own: requests of people that fill the others do not hold it up.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="status-pages")
+
+    def page(self, slug):
+        """The public page of this name, or None; nothing is known any more of what was seen too long ago."""
+        is_known = time.monotonic() - self._seen_at < KEEP_SECONDS
+        return self._pages.get(slug) if is_known else None
 
     async def be_fresh(self):
         """Return when the pages are as they were in the database a moment ago, or when that takes too long."""
@@ -148,12 +160,14 @@ class Shelf:
             self._is_away = self._is_away or self._looking is not None
 
     async def _look(self):
+        began = time.monotonic()
         try:
-            self.pages = await asyncio.get_running_loop().run_in_executor(self._thread, self._read, self.pages)
+            self._pages = await asyncio.get_running_loop().run_in_executor(self._thread, self._read, self._pages)
+            self._seen_at = began
             if self._is_away:
                 logger.info("Status pages can be looked for in the database again.")
             self._is_away = False
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             if not self._is_away:
                 logger.warning("Status pages are shown as they were: the database does not answer (%s).", error)
             self._is_away = True
@@ -175,7 +189,7 @@ class Window:
         if is_ours:
             await self.shelf.be_fresh()
             slug, _, path = scope["path"][len(PREFIX) :].partition("/")
-            page = self.shelf.pages.get(slug)
+            page = self.shelf.page(slug)
             file = page and page.files.get(path)
         if file is None:
             await self.app(scope, receive, send)
@@ -191,7 +205,7 @@ async def _answer(file, scope, send):
         elif name == b"if-none-match":
             wanted = value
     # The page names its style sheet by what is in it.
-    is_versioned = scope["query_string"] == b"v=" + file.version
+    is_versioned = file.path == STYLE and scope["query_string"] == b"v=" + file.version
     head, body = file.answer(accepts_gzip=_accepts_gzip(accepted), is_versioned=is_versioned)
     status = 200
     if wanted and file.is_known(wanted):

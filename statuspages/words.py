@@ -3,8 +3,8 @@
 import datetime as dt
 import functools
 import math
-import zoneinfo
 
+from core.zones import zone_of
 from statuspages import states
 
 # Between a figure and its unit, so that a line never breaks there.
@@ -500,7 +500,7 @@ class Words:
         self._place = LANGUAGES.index(self.language)
         self._months = MONTHS[self.language].split()
         self.zone = zone
-        self._zone = zoneinfo.ZoneInfo(zone)
+        self._zone = zone_of(zone)
 
     def __getitem__(self, name):
         return _TABLE[name][self._place]

@@ -34,6 +34,10 @@ PAGES = {
     "me": "/settings",
     "notifications": "/notifications",
     "alerts": "/alerts",
+    "status": "/status/shop",
+    "status-pages": "/status-pages/shop",
+    "postmortem": "/postmortems/1",
+    "items": "/postmortems/items",
 }
 STORY = [
     {"title": "Checkout answers with 502 in eu-west", "severity": "critical", "dedup_key": "checkout-502"},

@@ -1,11 +1,15 @@
 """Every message with every try, and the alarms: to look at."""
 
+import json
+
 from django.contrib import admin
 from django.utils import timezone
 
 from core.admin import ReadOnlyAdmin, ReadOnlyInline, button, display, pretty
 from core.errors import DomainError
+from core.redacting import redacted
 from notifications.alarms import clear_alarm
+from notifications.message import OUTSIDE
 from notifications.models import Alarm, Attempt, Notification
 
 STATE_COLOURS = {
@@ -57,7 +61,7 @@ class NotificationAdmin(ReadOnlyAdmin):
     list_select_related = ("user", "destination")
     search_fields = ("topic", "address", "user__name", "user__email", "destination__name", "provider_id")
     date_hierarchy = "created_at"
-    readonly_fields = ("state_label", "title", "text")
+    readonly_fields = ("state_label", "title", "text", "facts")
     fieldsets = (
         (
             None,
@@ -83,7 +87,7 @@ class NotificationAdmin(ReadOnlyAdmin):
             "When",
             {"fields": TIMES},
         ),
-        ("What it says", {"fields": ("title", "text", "message")}),
+        ("What it says", {"fields": ("title", "text", "facts")}),
         (
             "Inside",
             {
@@ -117,6 +121,12 @@ class NotificationAdmin(ReadOnlyAdmin):
     @admin.display(description="body")
     def text(self, obj):
         return pretty(obj.message.get("body", ""))
+
+    @admin.display(description="message")
+    def facts(self, obj):
+        """All of it. The links of a reader outside work without signing in, so they are theirs alone."""
+        text = json.dumps(obj.message, ensure_ascii=False)
+        return redacted(text) if obj.kind in OUTSIDE else text
 
 
 @admin.register(Attempt)

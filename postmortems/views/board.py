@@ -146,8 +146,8 @@ def move(request, uuid):
 def _back(request, found):
     """Where they came from: the board with its filter, or the page of the postmortem."""
     wanted = request.POST.get("next") or request.GET.get("next", "")
-    if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
-        return wanted
+    if wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+        return wanted  # redirect() takes other words for names of pages
     return reverse("postmortems:postmortem", args=[found.postmortem_id]) + "#items-head"
 
 

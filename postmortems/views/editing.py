@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from accounts.permissions import may
 from core import markdown
 from core.errors import DomainError
 from notifications.message import storable
@@ -52,6 +53,8 @@ def edit(request, number):
     if request.method != "POST":
         return _page(request, found)
     verb, _, name = request.POST.get("do", "save").partition(":")
+    if verb == "restore":  # before all is saved: something may have been typed into the section since
+        _restore(request, found, finding.uuid_of(name))
     # A section that somebody removed meanwhile is there too, with what was typed into it.
     drafts = [
         _typed(request, section)
@@ -75,16 +78,18 @@ def edit(request, number):
             _save(request, draft, chosen)
     if any(draft.conflict for draft in drafts) or any(draft.error for draft in drafts) or not has_head:
         status = 409 if any(draft.conflict for draft in drafts) else 400
+        if has_head:  # it is stored, so the page begins from that
+            found, head = finding.writable(request, number), None
         return _page(request, found, drafts, head, status=status)
     return _then(request, found, verb, finding.uuid_of(name))
 
 
 def _typed(request, section):
-    def value(field, stored, limit=writing.LONGEST_BODY + 1):
-        return storable(request.POST.get(f"{field}-{section.uuid}", stored)).replace("\r\n", "\n")[:limit]
+    def value(field, stored):
+        return storable(request.POST.get(f"{field}-{section.uuid}", stored)).replace("\r\n", "\n")
 
     seen = finding.number_of(request.POST.get(f"seen-{section.uuid}", "")) or 0
-    return Draft(section, value("title", section.title, 300), value("body", section.body), seen)
+    return Draft(section, value("title", section.title), value("body", section.body), seen)
 
 
 def _is_changed(draft, chosen):
@@ -161,13 +166,17 @@ def _save_head(request, found, form):
     return True
 
 
+def _restore(request, found, uuid):
+    if uuid and found.sections.filter(uuid=uuid).exists():
+        finding.do(request, "The section is back, with its text.", writing.restore_section, uuid)
+
+
 def _then(request, found, verb, uuid):
     """What the pressed button does once everything is saved; then show the editor again."""
     act = {
         "up": ("The section stands one higher.", writing.move_section, {"step": -1}),
         "down": ("The section stands one lower.", writing.move_section, {"step": 1}),
         "remove": ("The section is removed. It can be restored below.", writing.remove_section, {}),
-        "restore": ("The section is back, with its text.", writing.restore_section, {}),
     }.get(verb)
     anchor = f"#edit-{uuid}" if uuid and verb != "remove" else ""
     if verb == "add":
@@ -181,7 +190,7 @@ def _then(request, found, verb, uuid):
         finding.do(request, said, change, uuid, **values)
     elif verb == "theirs":
         messages.success(request, "Their text stands. Yours is kept among the versions of the section.")
-    else:
+    elif verb != "restore":  # that was said
         messages.success(request, "Everything is saved.")
     if verb == "read":
         return redirect("postmortems:postmortem", found.number)
@@ -199,6 +208,7 @@ def _page(request, found, drafts=None, head=None, status=200):
         drafts=drafts,
         head=head or HeadForm(for_whom=request.user, postmortem=found),
         head_stored=found if head is not None and head.errors else None,
+        is_head_typed=head is not None and head.has_changed(),
         removed=found.sections.exclude(removed_at=None),
         images=[(one, images.markdown(one)) for one in found.images.defer("body")],
     )
@@ -266,7 +276,10 @@ def autosave(request, number, uuid):
 def versions(request, number, uuid):
     """The versions of a section, what is different between two of them, and the way back to one."""
     found = finding.readable(request, number) if request.method != "POST" else finding.writable(request, number)
-    section = get_object_or_404(found.sections, uuid=uuid)
+    sections = found.sections.all()
+    if not may(request.user, "respond", found):
+        sections = sections.filter(removed_at=None)  # what was taken out is not for readers
+    section = get_object_or_404(sections, uuid=uuid)
     if request.method == "POST":
         version = finding.number_of(request.POST.get("version", ""))
         if version and section.revisions.filter(version=version).exists():
@@ -290,7 +303,7 @@ def versions(request, number, uuid):
         postmortem=found,
         tab="versions",
         wanted=section,
-        sections=found.sections.all(),
+        sections=sections,
         rows=rows,
         old=old,
         new=new,

@@ -31,12 +31,15 @@ def writable(request, number):
     return found
 
 
-def do(request, done, verb, *args, **values):
-    """Let the person do this, and say what came of it. Returns what the verb gave, None when it refused."""
+def do(request, done, verb, *args, typed="", **values):
+    """Let the person do this, and say what came of it. Returns what the verb gave, None when it refused.
+
+    `typed` is the text that is lost with the form when it is refused: it is said again.
+    """
     try:
         given = verb(*args, by=request.user, now=timezone.now(), **values)
     except DomainError as error:
-        messages.error(request, error.message)
+        refuse(request, error.message, typed)
         return None
     messages.success(request, done)
     return given if given is not None else True
@@ -61,9 +64,9 @@ def uuid_of(text):
         return None
 
 
-def refuse(request, sentence):
-    """Say why nothing was done."""
-    messages.error(request, sentence)
+def refuse(request, sentence, typed=""):
+    """Say why nothing was done, and what was typed."""
+    messages.error(request, f"{request.user.hushed()(sentence)}{f' You wrote: “{typed}”' if typed else ''}")
 
 
 def today(user):

@@ -15,6 +15,7 @@ from core.pages import respond
 from postmortems import exporting, images, states
 from postmortems.forms import ItemForm, people_of
 from postmortems.models import ActionItem, Comment
+from postmortems.moments import figures_for
 from postmortems.views import finding
 from postmortems.views.cards import dressed
 from postmortems.views.reviewing import moves_of
@@ -49,6 +50,7 @@ def page(request, found, *, item_form=None, status=200):
     comments = list(Comment.objects.filter(postmortem=found).select_related("by", "resolved_by"))
     mine = next((one for one in reviews if one.user_id == request.user.pk), None)
     asked = [one.user_id for one in reviews]
+    figures = figures_for(found, request.user)
     context = finding.context(
         request,
         postmortem=found,
@@ -70,8 +72,8 @@ def page(request, found, *, item_form=None, status=200):
         may_say=mine is not None and found.status == states.IN_REVIEW,
         candidates=people_of(found.team).exclude(pk__in=asked) if may_write else [],
         few_less=-MOST_MOMENTS,
-        figures=[(label, found.figures[name], kind) for name, label, kind in FIGURES if found.figures.get(name)],
-        people=[(one["name"], one["count"]) for one in found.figures.get("people_paged", ())],
+        figures=[(label, figures[name], kind) for name, label, kind in FIGURES if figures.get(name)],
+        people=[(one["name"], one["count"]) for one in figures.get("people_paged", ())],
         **items_of(request, found, may_write, item_form),
     )
     return respond(request, "postmortems/postmortem.html", context, fragments=FRAGMENTS, status=status)

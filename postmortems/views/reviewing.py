@@ -112,9 +112,9 @@ def say(request, number):
     verdict = request.POST.get("verdict", "")
     note = finding.text_of(request.POST, "note", 5000)
     if verdict not in (Review.Verdict.APPROVED, Review.Verdict.CHANGES):
-        finding.refuse(request, "Choose “Approve” or “Ask for changes”.")
+        finding.refuse(request, "Choose “Approve” or “Ask for changes”.", note)
     else:
-        finding.do(request, "Your review is noted.", reviewing.say, number, verdict=verdict, note=note)
+        finding.do(request, "Your review is noted.", reviewing.say, number, verdict=verdict, note=note, typed=note)
     return redirect(reverse("postmortems:postmortem", args=[number]) + "#review-head")
 
 
@@ -127,9 +127,8 @@ def comment(request, number):
     if wanted := request.POST.get("section", ""):
         section = get_object_or_404(found.sections, uuid=finding.uuid_of(wanted))
     text = finding.text_of(request.POST, "text", 20_000)
-    finding.do(
-        request, "The comment is there.", reviewing.comment, number, text=text, section=section and section.uuid
-    )
+    about = section and section.uuid
+    finding.do(request, "The comment is there.", reviewing.comment, number, text=text, section=about, typed=text)
     anchor = f"#section-{section.uuid}" if section else "#comments-head"
     return redirect(reverse("postmortems:postmortem", args=[number]) + anchor)
 

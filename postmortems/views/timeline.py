@@ -10,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from accounts.permissions import may, visible
+from accounts.visibility import hushed
 from core.errors import DomainError
 from core.pages import respond
 from core.zones import zone_of
@@ -34,11 +35,12 @@ def timeline(request, number):
 def _timeline(request, found, form=None, status=200):
     source = request.GET.get("source", "")
     sources = dict(Moment.Source.choices)
-    rows = list(found.moments.select_related("incident", "changed_by"))
+    rows = list(visible(found.moments.select_related("incident", "changed_by"), request.user))
     counts = {name: sum(one.source == name for one in rows) for name in sources}
     chosen = source if counts.get(source) else ""
-    tz = zone_of(request.user.time_zone)
+    tz, hush = zone_of(request.user.time_zone), hushed(request.user)
     for one in rows:
+        one.text, one.said = hush(one.text), hush(one.said)
         one.wall = f"{shown(one.at, tz):%Y-%m-%dT%H:%M}"
     context = finding.context(
         request,
@@ -92,7 +94,7 @@ def add(request, number):
 def change(request, number, uuid):
     """Hide, show, reword, put back or remove one line."""
     found = finding.writable(request, number)
-    moment = get_object_or_404(found.moments, uuid=uuid)
+    moment = get_object_or_404(visible(found.moments.all(), request.user), uuid=uuid)
     match request.POST.get("do", ""):
         case "hide":
             finding.do(request, "The line is hidden.", moments.change, uuid, is_shown=False)
@@ -112,9 +114,10 @@ def _reword(request, moment):
     if moment.source == Moment.Source.OWN and "at" in request.POST:
         form = MomentForm(request.POST, for_whom=request.user, exact=moment.at)
         if form.errors.get("at"):
-            return finding.refuse(request, f"The line is as it was. {' '.join(form.errors['at'])}")
+            return finding.refuse(request, f"The line is as it was. {' '.join(form.errors['at'])}", values["text"])
         values["at"] = form.cleaned_data["at"]
-    return finding.do(request, "The line is changed.", moments.change, moment.uuid, **values)
+    said = "The line is changed."
+    return finding.do(request, said, moments.change, moment.uuid, typed=values["text"], **values)
 
 
 # --- causes -----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 import "./times.js";
 import "./messages.js";
 import "./theme.js";
+import "./texts.js";
 
 document.documentElement.dataset.js = ""; // styles that need a script to be useful hang on this
 

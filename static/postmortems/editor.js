@@ -2,6 +2,7 @@
 // stored yet is kept in the browser, so that no lost network and no closed tab takes a text along. Without this script
 // the same form has a button that saves everything.
 import { say } from "../js/messages.js";
+import { goOn, kept, person } from "../js/texts.js";
 
 const PAUSE_MS = 2000; // after the last key
 const LONGEST_MS = 15_000; // somebody who never pauses is saved too
@@ -9,21 +10,30 @@ const AGAIN_MS = 5000; // while the server is away
 
 const form = document.getElementById("editor");
 const state = document.getElementById("save-state");
-const person = document.querySelector("meta[name=person]")?.content ?? "";
 const token = () => form.elements.csrfmiddlewaretoken.value;
 let isLeaving = false;
 let shown = "";
 
-// --- what the browser keeps ----------------------------------------------------------------------------------------
+// --- why it is not stored ------------------------------------------------------------------------------------------
 
-function kept(section, value) {
-  const key = `watchbill-text:${person}:${section.uuid}`;
+const AWAY = "there is no connection. Your text is kept in this browser and saved when it is back.";
+const SIGNED_OUT = "you are signed out. Sign in in another tab: your text waits here, and is saved then.";
+const ANOTHER = "somebody else is signed in here now. Copy your text, or sign in again in another tab.";
+const REFUSED = "you may not change this any more. Copy your text if you need it.";
+
+// What an answer means that is none of the editor's: a page to sign in, or one that refuses. A token of before somebody
+// signed in is old: with a new one it goes on.
+async function whyNot(answer) {
+  if (!answer || answer.status >= 500 || answer.status === 429) return AWAY;
   try {
-    if (value === null) localStorage.removeItem(key);
-    else if (value) localStorage.setItem(key, JSON.stringify(value));
-    return JSON.parse(localStorage.getItem(key) ?? "null");
+    const session = await (await fetch("/push/session", { cache: "no-store", signal: AbortSignal.timeout(20_000) })).json();
+    if (!session.person) return SIGNED_OUT;
+    if (session.person !== person) return ANOTHER;
+    if (answer.status !== 403 && !answer.redirected) return REFUSED;
+    document.querySelectorAll("input[name=csrfmiddlewaretoken]").forEach((field) => (field.value = session.csrf));
+    return "";
   } catch {
-    return null; // it keeps nothing: leaving the page asks first
+    return AWAY;
   }
 }
 
@@ -42,14 +52,15 @@ class Section {
     this.isTorn = this.body.hasAttribute("data-is-torn"); // two versions are shown, and nobody chose
     this.isSaving = false;
     this.isRefused = false;
-    this.failed = false;
+    this.isRenewed = false; // its token, once for each save
+    this.why = ""; // it could not be sent
     this.since = 0;
     this.conflict = null;
     // What stood in the fields was typed and not stored: a page that shows a conflict, or a preview.
     if (this.isTorn || this.body.hasAttribute("data-is-typed") || this.body.value !== this.body.defaultValue) this.stored = null;
-    const before = kept(this);
-    if (before && before.body !== this.body.value) this.bringBack(before);
-    else if (before) kept(this, null);
+    const before = kept(this.uuid);
+    if (before && (before.body !== this.body.value || before.title !== this.title.value)) this.bringBack(before);
+    else if (before) kept(this.uuid, null);
     element.addEventListener("input", (event) => event.target !== this.body && event.target !== this.title ? undefined : this.changed());
     this.place.addEventListener("click", (event) => this.choose(event));
     this.pictures();
@@ -71,10 +82,14 @@ class Section {
     this.later();
   }
 
+  keep() {
+    kept(this.uuid, { ...this.typed(), seen: this.seen.value });
+  }
+
   changed() {
     this.isRefused = false;
     this.since ||= Date.now();
-    kept(this, { ...this.typed(), seen: this.seen.value });
+    this.keep();
     this.later();
     tell();
   }
@@ -107,20 +122,28 @@ class Section {
     } catch {
       answer = undefined;
     }
+    this.why = said && answer.status < 500 ? "" : await whyNot(answer);
     this.isSaving = false;
     this.since = 0;
+    if (!said && !this.why && !this.isRenewed) {
+      this.isRenewed = true;
+      return this.save({ auto, take });
+    }
     this.take(answer, said, sent, take);
     tell();
     return !this.isDirty;
   }
 
   take(answer, said, sent, take) {
-    this.failed = !answer || answer.status >= 500 || !said;
-    if (this.failed) {
-      kept(this, { ...this.typed(), seen: this.seen.value });
-      this.said.textContent = answer && answer.status < 500 ? "You are signed out. Sign in in another tab; your text waits here." : "";
-      return void this.later(AGAIN_MS);
+    if (!said) this.why ||= REFUSED;
+    this.isRenewed = false;
+    if (this.why) {
+      this.keep();
+      this.said.textContent = `Not saved: ${this.why}`;
+      if (this.why !== REFUSED) this.later(AGAIN_MS);
+      return undefined;
     }
+    goOn();
     if (answer.ok) return this.stand(said, sent, take);
     if (answer.status === 409 && said.html) return this.tear(said);
     this.isRefused = true; // the same text would be refused again
@@ -139,7 +162,7 @@ class Section {
     }
     this.stored = take ? this.typed() : sent;
     if (this.isDirty) this.changed(); // typed on while it was stored
-    else kept(this, null);
+    else kept(this.uuid, null);
     this.settle();
   }
 
@@ -154,7 +177,7 @@ class Section {
   tear(said) {
     this.isTorn = true;
     this.conflict = said;
-    kept(this, { ...this.typed(), seen: this.seen.value });
+    this.keep();
     this.place.innerHTML = said.html;
     this.place.querySelector("[role=alert]")?.focus({ preventScroll: true });
     this.place.scrollIntoView({ block: "nearest" });
@@ -229,12 +252,34 @@ class Section {
 // --- all of them ---------------------------------------------------------------------------------------------------
 
 const sections = [...form.querySelectorAll("[data-section]")].map((element) => new Section(element));
-const others = () => [...form.querySelectorAll("#edit-head :is(input, textarea, select), #new-title")];
+const head = document.getElementById("edit-head");
+const headFields = [...head.querySelectorAll("input:not([type=hidden]), textarea, select")];
+const others = () => [...headFields, document.getElementById("new-title")];
+const HEAD = `head:${form.dataset.save}`;
 
 function isTyped(field) {
-  if (field.type === "hidden") return false;
+  if (head.contains(field) && head.hasAttribute("data-is-typed")) return true; // the page shows what was refused
   if (field.matches("select")) return [...field.options].some((one) => one.selected !== one.defaultSelected) && field.selectedIndex !== [...field.options].findIndex((one) => one.defaultSelected);
   return field.value !== field.defaultValue;
+}
+
+// What stands above the sections is sent by the button. Until then the browser keeps it, as it does the texts.
+function keepHead() {
+  const typed = headFields.filter(isTyped).map(({ name, value }) => [name, value]);
+  kept(HEAD, typed.length ? { seen: form.elements["seen-head"].value, typed } : null);
+}
+
+function bringHeadBack() {
+  const plain = (text) => text.trim().replace(/\s+/g, " ");
+  const before = kept(HEAD);
+  const lost = (before?.typed ?? []).filter(([name, value]) => form.elements[name] && plain(form.elements[name].value) !== plain(value));
+  kept(HEAD, null);
+  if (!lost.length) return;
+  for (const [name, value] of lost) form.elements[name].value = value;
+  form.elements["seen-head"].value = before.seen;
+  head.open = true;
+  keepHead();
+  say("What you wrote above the sections and did not save is back. Press Save to store it.", "warning");
 }
 
 const hasTyped = () => sections.some((one) => one.isDirty) || others().some(isTyped);
@@ -242,7 +287,8 @@ const hasTyped = () => sections.some((one) => one.isDirty) || others().some(isTy
 function words() {
   const waiting = sections.filter((one) => one.isDirty);
   if (sections.some((one) => one.isTorn)) return ["bad", "Not saved: somebody else changed a section. Choose below which text stands."];
-  if (sections.some((one) => one.failed)) return ["bad", "Not saved: there is no connection. Your text is kept in this browser and saved when it is back."];
+  const { why } = sections.find((one) => one.why) ?? {};
+  if (why) return ["bad", `Not saved: ${why}`];
   if (sections.some((one) => one.isRefused)) return ["bad", "Not saved: a section was refused. It says why."];
   if (sections.some((one) => one.isSaving)) return ["busy", "Saving …"];
   if (waiting.length) return ["busy", "Not saved yet"];
@@ -258,7 +304,10 @@ function tell() {
   shown = text;
 }
 
-form.addEventListener("input", tell);
+form.addEventListener("input", (event) => {
+  if (headFields.includes(event.target)) keepHead();
+  tell();
+});
 form.addEventListener("submit", (event) => {
   // A preview is fetched beside the text; every other button sends all of it.
   if (event.submitter?.hasAttribute("hx-post")) return;
@@ -266,11 +315,15 @@ form.addEventListener("submit", (event) => {
   setTimeout(() => (isLeaving = false), 10_000); // it did not get through
 });
 addEventListener("beforeunload", (event) => !isLeaving && hasTyped() && event.preventDefault());
-addEventListener("pagehide", () => sections.forEach((one) => one.isDirty && kept(one, { ...one.typed(), seen: one.seen.value })));
-addEventListener("online", () => sections.forEach((one) => one.failed && one.save({ auto: true })));
+addEventListener("pagehide", () => {
+  sections.forEach((one) => one.isDirty && one.keep());
+  keepHead();
+});
+addEventListener("online", () => sections.forEach((one) => one.why && one.save({ auto: true })));
 addEventListener("keydown", (event) => {
   if (event.key !== "s" || !(event.ctrlKey || event.metaKey)) return;
   event.preventDefault();
   sections.forEach((one) => one.isDirty && one.save());
 });
+bringHeadBack();
 tell();

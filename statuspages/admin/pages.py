@@ -3,6 +3,7 @@
 import copy
 
 from django.contrib import admin
+from django.contrib.admin.utils import NestedObjects
 from django.core.exceptions import ObjectDoesNotExist
 from django.forms import ModelForm
 from django.urls import reverse
@@ -142,6 +143,15 @@ class StatusPageAdmin(Admin):
             logos.set_logo(obj, upload, now=now, by=request.user)
         elif form.cleaned_data.get("without_logo"):
             logos.remove_logo(obj, now=now, by=request.user)
+
+    def get_deleted_objects(self, objs, request):
+        """What goes with a page is counted and not listed: it may have ten thousand subscribers."""
+        if not request.user.may("administer") and (others := self._of_others(objs, request)):
+            return [], {}, others, []
+        collector = NestedObjects(using="default")
+        collector.collect(objs)
+        counts = {model._meta.verbose_name_plural: len(rows) for model, rows in collector.model_objs.items()}
+        return [str(one) for one in objs], counts, set(), [str(one) for one in collector.protected]
 
     def shown_links(self, request, obj):
         return [

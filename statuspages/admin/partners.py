@@ -16,6 +16,13 @@ STATES = {"open": "success", "disabled": "warning", "ended": "warning"}
 SESSION_STATES = {"open": "success", "over": "warning", "ended": "warning"}
 
 
+def _is_theirs(request, partner):
+    """Whether all that the partner may read is the person's to configure; a partner who is not there yet is."""
+    if partner is None or partner.pk is None or request.user.may("administer"):
+        return True
+    return partners.arranged_by(request.user).filter(pk=partner.pk).exists()
+
+
 def _session_state(session, now):
     if session.revoked_at:
         return "ended"
@@ -78,16 +85,22 @@ class PartnerAdmin(Admin):
         sets = super().get_fieldsets(request, obj)
         return [*sets, *self.shown_fieldsets] if obj else sets
 
+    def may(self, request, obj=None):
+        return super().may(request, obj) and _is_theirs(request, obj)
+
     def get_queryset(self, request):
-        return super().get_queryset(request).select_related("created_by")
+        rows = super().get_queryset(request).select_related("created_by")
+        return partners.arranged_by(request.user, rows)
+
+    def offered(self, request, verb):
+        return partners.arranged_by(request.user, super().offered(request, verb))
 
     def save_model(self, request, obj, form, change):
         if not change:
             obj.created_by = request.user
         super().save_model(request, obj, form, change)
-        # Another mailbox is another person, and who comes back does it by a new link.
-        if change and (form.initial["email"].lower() != obj.email or not obj.is_enabled):
-            partners.end_all(obj, now=timezone.now())
+        if change:
+            partners.close_if_other(obj, email_before=form.initial["email"], now=timezone.now())
 
     def save_related(self, request, form, formsets, change):
         super().save_related(request, form, formsets, change)
@@ -129,8 +142,18 @@ class PartnerAdmin(Admin):
         return f"{obj} is signed out: {count} session{'' if count == 1 else 's'} ended."
 
 
+class OfPartnerAdmin(ReadOnlyAdmin):
+    """Rows of partners, for who may change the partner."""
+
+    def may(self, request, obj=None):
+        return super().may(request, obj) and _is_theirs(request, obj and obj.partner)
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).filter(partner__in=partners.arranged_by(request.user).values("pk"))
+
+
 @admin.register(PartnerSession)
-class PartnerSessionAdmin(ReadOnlyAdmin):
+class PartnerSessionAdmin(OfPartnerAdmin):
     """Where partners are signed in."""
 
     list_display = ("partner", "device_shown", "address", "created_at", "seen_at", "state")
@@ -165,7 +188,7 @@ class PartnerSessionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Visit)
-class VisitAdmin(ReadOnlyAdmin):
+class VisitAdmin(OfPartnerAdmin):
     """What partners opened, when and from where. Kept for 90 days."""
 
     list_display = ("at", "partner", "what", "page", "address", "browser")

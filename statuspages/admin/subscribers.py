@@ -67,5 +67,5 @@ class SubscriberAdmin(ReadOnlyAdmin):
     def end(self, request, obj):
         if obj.ended_at:
             raise IllegalMove(f"The subscription of {obj.destination.shown} has ended already.")
-        subscribing.end(obj, f"Ended by {request.user}.", now=timezone.now())
+        subscribing.stop(obj.uuid, by=request.user, now=timezone.now())
         return f"{obj.destination.shown} is told nothing more."

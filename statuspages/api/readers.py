@@ -9,7 +9,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from accounts.permissions import may, where_may
+from accounts.permissions import may
 from core.errors import NotAllowed
 from core.limits import client_address
 from core.rest import UUID, ConfigureViewSet, Edge, Filters, NamedField, Shape, WordsFilter
@@ -77,7 +77,7 @@ class SubscriberViewSet(
         return Response({"detail": said}, status=status.HTTP_202_ACCEPTED)
 
     def perform_destroy(self, instance):
-        subscribing.end(instance, "Who keeps the page ended it.", now=timezone.now())
+        subscribing.stop(instance.uuid, by=self.request.user, now=timezone.now())
 
 
 # --- partners -----------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class PartnerShape(Shape):
         rows = Partner.objects.filter(email__iexact=email)
         if rows.exclude(pk=self.instance and self.instance.pk).exists():
             raise serializers.ValidationError("There is a partner with this address already. Choose another.")
-        return email
+        return email.lower()
 
     def create(self, validated_data):
         return super().create({"created_by": self.context["request"].user, **validated_data})
@@ -132,7 +132,7 @@ class PartnerViewSet(ConfigureViewSet):
 
     def get_queryset(self):
         # People outside, with their addresses: only who arranges for them reads of them.
-        return where_may(super().get_queryset(), self.request.user, "configure")
+        return partners.arranged_by(self.request.user, super().get_queryset())
 
     def check_object_permissions(self, request, obj):
         """Whoever changes a partner could look as them: so every page that opens must be theirs to configure."""
@@ -143,9 +143,11 @@ class PartnerViewSet(ConfigureViewSet):
                     raise NotAllowed(f"Only admins of {page.name} change who reads it. Ask one of them.")
 
     def perform_update(self, serializer):
+        email_before = serializer.instance.email
         with transaction.atomic():
             super().perform_update(serializer)
             partner = serializer.instance
+            partners.close_if_other(partner, email_before=email_before, now=timezone.now())
             partner._prefetched_objects_cache = {}
             self.check_object_permissions(self.request, partner)
 

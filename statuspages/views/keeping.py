@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 
 from accounts.models import Team
 from accounts.permissions import may, may_once_seen, may_somewhere, visible
+from catalog.models import Service
 from core.errors import DomainError
 from notifications.message import storable
 from notifications.models import Notification
@@ -151,9 +152,11 @@ def page(request, slug):
     rows = found.components.select_related("group", "manual_by").prefetch_related("services")
     components = list(rows.order_by("group__position", "group__name", "position", "pk"))
     why, posted = reasons.of_components(found, components, user), reasons.posted(found)
+    seen = set(visible(Service.objects.filter(components__page=found), user).values_list("pk", flat=True))
     for one in components:
         one.is_manual = bool(one.manual_state) and (one.manual_until is None or one.manual_until > now)
         one.reasons, one.posted = why[one.pk], posted[one.pk]
+        one.shown_services = [service for service in one.services.all() if service.pk in seen]
         one.is_unexplained = one.state in states.TROUBLE and not (one.is_manual or one.reasons or one.posted)
     posts = list(
         Post.objects.filter(page=found)

@@ -60,7 +60,7 @@ def subscriber_end(request, slug, uuid):
     one = get_object_or_404(Subscriber.objects.select_related("destination"), page=found, uuid=uuid)
     if request.method == "POST":
         try:
-            subscribing.end(one, "Who keeps the page ended it.", now=timezone.now())
+            subscribing.stop(one.uuid, by=request.user, now=timezone.now())
         except DomainError as error:
             messages.error(request, error.message)
         else:

@@ -1,7 +1,7 @@
 """Pages for subscribers: asking, confirming, changing and ending. They work without script and without an account."""
 
 from django.http import Http404, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -72,6 +72,8 @@ def manage(request, slug, token):
         row = _of_page(page, subscribing.find(token))
         if row.ended_at is not None or row.confirmed_at is None:
             return _show(request, page, "unsubscribed" if row.ended_at else "asked", row=row)
+        if not subscribing.may_be_told(row, now=now):  # what the page has is no longer theirs to see
+            return redirect(subscribing.links(row).leave)
         typed, problem = _stored(row), ""
         if request.method == "POST":
             typed = _typed(request)
@@ -189,6 +191,8 @@ def _show(request, page, what, *, row=None):
 
 
 def _refused(request, page, error):
+    if not showing.may_look(request, page, now=timezone.now()):
+        raise Http404("There is no such page.")  # a link that is none of ours does not tell that there is one
     context = {"heading": words.of(page.language)["refused"], "problem": error.message}
     return _answer(request, page, "statuspages/subscribe_said.html", context, error.status)
 

@@ -11,6 +11,8 @@ from PIL import Image
 
 from accounts import mail
 from accounts.models import AuditEntry
+from notifications.models import Destination, Notification
+from statuspages import subscribing
 from statuspages.models import (
     Audience,
     Component,
@@ -210,6 +212,28 @@ def test_a_team_admin_opens_no_page_of_others(leah, house, own_page):
     assert errors_of(answer) and not Partner.objects.exists()
 
 
+def test_a_partner_who_reads_a_page_of_no_team_is_none_of_a_team_admins(leah, house, own_page):
+    own, shared = (
+        factories.PartnerFactory(name="Own", pages=[own_page]),
+        factories.PartnerFactory(name="Shared", pages=[own_page, factories.StatusPageFactory(team=None)]),
+    )
+    sessions = [factories.PartnerSessionFactory(partner=one) for one in (own, shared)]
+    visits = [factories.VisitFactory(partner=one, page=own_page) for one in (own, shared)]
+    for one, other in ((own, shared), sessions, visits):
+        listed = leah.get(url(type(one), "changelist")).context["cl"].queryset
+        assert set(listed) == {one}
+        assert leah.get(url(type(one), "change", one.pk)).status_code == 200
+        assert leah.get(url(type(one), "change", other.pk)).status_code in (302, 403)
+    leah.post(url(Partner, "change", shared.pk), a_partner(own_page, email="leah@elsewhere.example"))
+    leah.post(url(Partner, "do", shared.pk, "send_link"))
+    leah.post(url(PartnerSession, "do", sessions[1].pk, "revoke"))
+    shared.refresh_from_db()
+    sessions[1].refresh_from_db()
+    assert shared.email != "leah@elsewhere.example" and sessions[1].revoked_at is None
+    mail.deliver(now=timezone.now())
+    assert not outbox.outbox
+
+
 def test_two_partners_with_one_address_are_refused(browser, own_page):
     factories.PartnerFactory(email="dana@elsewhere.example")
     assert "already" in str(errors_of(browser.post(url(Partner, "add"), a_partner(own_page))))
@@ -271,6 +295,29 @@ def test_a_subscription_is_ended_after_a_question(browser, said):
     assert "has ended already" in said(browser.post(do))
     listed = browser.get(url(Subscriber, "changelist"), {"state": "told"}).context["cl"]
     assert listed.result_count == 0
+
+
+def test_a_page_with_many_subscribers_is_deleted_with_few_questions(browser, django_assert_max_num_queries):
+    page = factories.StatusPageFactory()
+    factories.SubscriberFactory.create_batch(30, page=page)
+    with django_assert_max_num_queries(60):
+        asked = browser.get(url(StatusPage, "delete", page.pk))
+    assert "subscribers" in text(asked) and "30" in text(asked)
+    with django_assert_max_num_queries(110):
+        browser.post(url(StatusPage, "delete", page.pk), {"post": "yes"})
+    assert not StatusPage.objects.exists() and not Destination.objects.exists()
+
+
+def test_links_of_a_subscriber_are_not_shown_to_who_looks_at_messages(browser, db):
+    row = factories.SubscriberFactory(page__slug="shop", confirmed_at=None)
+    now = timezone.now()
+    subscribing.ask(row.page, channel="email", address=row.destination.address, now=now)
+    row.refresh_from_db()
+    message = Notification.objects.get()
+    shown = text(browser.get(reverse("admin:notifications_notification_change", args=[message.pk])))
+    token = message.message["url"].rpartition("/")[2]
+    assert "Confirm your subscription" in shown and "/status/shop/subscribe/confirm/[redacted]" in shown
+    assert token not in shown and subscribing.links(row).leave.rpartition("/")[2] not in shown
 
 
 def test_a_template_has_a_stage_of_its_kind(browser):

@@ -108,8 +108,22 @@ def test_a_provider_that_does_not_vouch_for_an_address_learns_nothing(client, co
     assert f"does not vouch for the address {email}" in text
 
 
-@pytest.mark.parametrize("path", ["/invitation/{}", "/reset/{}", "/l/{}", "/ical/{}.ics", "/mail/updates/{}"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/invitation/{}",
+        "/reset/{}",
+        "/l/{}",
+        "/ical/{}.ics",
+        "/mail/updates/{}",
+        "/status/link/{}",
+        "/status/shop/subscribe/confirm/{}",
+        "/status/shop/subscribe/{}",
+        "/status/shop/unsubscribe/{}",
+    ],
+)
 def test_a_page_for_a_wrong_secret_names_nobody(people, path):
+    factories.SubscriberFactory(page__slug="shop", address="dora@example.com")
     answer = Client().get(path.format("A" * 43))
     assert answer.status_code == 404 and b"@example.com" not in answer.content
 
@@ -130,3 +144,29 @@ def test_errors_of_pages_that_need_no_account_name_nobody(people, service):
     there, nowhere = Client().get(f"/incidents/{incident.pk}"), Client().get("/incidents/99999999")
     assert there.status_code == nowhere.status_code == 302
     assert there.url.partition("?")[0] == nowhere.url.partition("?")[0]
+
+
+@pytest.mark.parametrize("kind", ["told", "asked", "gone", "nobody"])
+def test_who_subscribes_hears_the_same_whoever_is_told_already(kind):
+    page = factories.StatusPageFactory(slug="shop", audience="public")
+    factories.SubscriberFactory(page=page, address="told@example.com")
+    factories.SubscriberFactory(page=page, address="asked@example.com", confirmed_at=None)
+    factories.SubscriberFactory(page=page, address="gone@example.com", ended_at=factories.NOW)
+    limits.forget()
+    given = {"channel": "email", "address": f"{kind}@example.com", "scope": "everything"}
+    answer = Client().post("/status/shop/subscribe", given)
+    assert said(answer, given["address"]) == said(
+        Client().post("/status/shop/subscribe", given | {"address": "new@example.com"}), "new@example.com"
+    )
+
+
+def test_who_asks_for_a_link_of_a_partner_hears_the_same_whoever_is_one():
+    factories.PartnerFactory(email="dana@example.com")
+    factories.PartnerFactory(email="old@example.com", is_enabled=False)
+    done = {}
+    for email in ("dana@example.com", "old@example.com", "nobody@example.com"):
+        limits.forget()
+        with CaptureQueriesContext(connection) as queries:
+            answer = Client().post("/status/partner", {"email": email})
+        done[email] = said(answer, email), work(queries)
+    assert done["dana@example.com"] == done["old@example.com"] == done["nobody@example.com"]

@@ -21,12 +21,24 @@ from notifications import links as message_links
 from notifications.channels import webpush
 from oncall import feeds
 from oncall.models import CalendarFeed
+from postmortems.models import ShareLink
 from statuspages.models import MagicLink, PartnerSession
 from tests import factories
 from tests.accounts.conftest import link_in
 
 ROOT = Path(accounts.__file__).resolve().parent.parent
-APPS = ("accounts", "alerts", "catalog", "config", "core", "incidents", "notifications", "oncall", "statuspages")
+APPS = (
+    "accounts",
+    "alerts",
+    "catalog",
+    "config",
+    "core",
+    "incidents",
+    "notifications",
+    "oncall",
+    "postmortems",
+    "statuspages",
+)
 pytestmark = pytest.mark.django_db
 ENOUGH = 128  # bits
 
@@ -137,6 +149,7 @@ def test_what_is_looked_up_is_a_hash_or_has_no_meaning_without_the_rest():
         CalendarFeed: ("secret_hash",),
         MagicLink: ("token_hash",),
         PartnerSession: ("key_hash",),
+        ShareLink: ("token_hash",),
     }
     for model, names in columns.items():
         for name in names:
@@ -177,6 +190,10 @@ GUESSED = {
     "/l/{}": 404,
     "/mail/updates/{}": 404,
     "/status/link/{}": 404,
+    "/status/shop/subscribe/confirm/{}": 404,
+    "/status/shop/subscribe/{}": 404,
+    "/status/shop/unsubscribe/{}": 404,
+    "/postmortems/shared/{}": 404,
 }
 
 

@@ -10,6 +10,7 @@ from incidents import lifecycle
 from postmortems import drafting, reviewing, sharing, writing
 from postmortems.models import Image, Section
 from tests import factories
+from tests.browser.conftest import sign_in
 from tests.browser.policy import strict
 from tests.browser.stage import expect
 from tests.browser.test_accessibility import DEVICES, complaints, listed, use
@@ -87,6 +88,83 @@ def test_a_text_that_was_never_stored_is_there_again_when_the_page_is_opened_ane
     expect(field(page, section)).to_have_value("Closed by accident.")
     expect(state(page)).to_have_text(SAVED, timeout=15_000)
     assert stored(section) == "Closed by accident."
+
+
+def signed_out(page):
+    """End the session of the browser; returns a function that signs somebody in again, as another tab would."""
+    page.context.clear_cookies(name="sessionid")
+
+    def sign_in_again(user, house):
+        page.context.clear_cookies()  # with the token that the forms of the page have
+        sign_in(page.context, user, house)
+
+    return sign_in_again
+
+
+def test_a_session_that_ended_keeps_the_text_until_one_has_signed_in_in_another_tab(
+    editor, section, alice, bob, house
+):
+    sign_in_again = signed_out(editor)
+    field(editor, section).fill("Written while signed out.")
+    expect(state(editor)).to_contain_text("Not saved: you are signed out")
+    assert stored(section) == ""
+    sign_in_again(alice, house)
+    expect(state(editor)).to_contain_text("Not saved: somebody else is signed in here now")
+    assert stored(section) == ""
+    sign_in_again(bob, house)  # the forms of this page have an old token now
+    expect(state(editor)).to_have_text(SAVED)
+    assert stored(section) == "Written while signed out." and section.revisions.first().by == bob
+
+
+def test_who_may_write_no_more_is_told_so_and_keeps_the_text(editor, postmortem, section, bob):
+    bob.memberships.all().delete()
+    field(editor, section).fill("Too late.")
+    expect(state(editor)).to_contain_text("Not saved: you may not change this any more")
+    expect(field(editor, section)).to_have_value("Too late.")
+    assert stored(section) == ""
+
+
+KEPT = "Object.keys(localStorage).filter((key) => key.startsWith('watchbill-text')).length"
+
+
+def test_signing_out_leaves_no_text_behind_on_a_machine_that_others_use(editor, section):
+    editor.set_viewport_size({"width": 1440, "height": 900})
+    editor.on("dialog", lambda dialog: dialog.accept())
+    editor.route("**/sections/*", lambda route: route.abort())
+    field(editor, section).fill("Nobody else is to read this.")
+    editor.locator("#edit-head summary").click()
+    editor.get_by_label("Title", exact=True).fill("Nor this")
+    assert editor.evaluate(KEPT) == 2
+    editor.locator(".side-bar form[action='/logout'] button").click()
+    editor.wait_for_url("**/login**")
+    assert editor.evaluate(KEPT) == 0
+
+
+def test_what_one_person_left_is_gone_when_another_signs_in(editor, section, alice, house):
+    editor.on("dialog", lambda dialog: dialog.accept())
+    sign_in_again = signed_out(editor)
+    field(editor, section).fill("Left behind.")
+    expect(state(editor)).to_contain_text("you are signed out")
+    editor.goto("/login")
+    assert editor.evaluate(KEPT) == 1  # they may come back
+    sign_in_again(alice, house)
+    editor.goto("/postmortems")
+    assert editor.evaluate(KEPT) == 0
+
+
+def test_a_title_that_was_not_saved_is_there_again(editor, postmortem):
+    editor.on("dialog", lambda dialog: dialog.accept())
+    editor.locator("#edit-head summary").click()
+    editor.get_by_label("Title", exact=True).fill("Half a title")
+    editor.reload()
+    expect(editor.get_by_label("Title", exact=True)).to_have_value("Half a title")
+    expect(editor.locator("#messages")).to_contain_text("above the sections")
+    editor.get_by_role("button", name="Save", exact=True).click()
+    expect(editor.locator("#messages")).to_contain_text("Everything is saved")
+    postmortem.refresh_from_db()
+    assert postmortem.title == "Half a title"
+    editor.reload()
+    assert editor.evaluate(KEPT) == 0
 
 
 def test_leaving_asks_while_something_is_not_stored(editor, section):

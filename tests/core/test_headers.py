@@ -5,6 +5,7 @@ from django.test import Client
 
 from accounts.models import Role
 from core import headers
+from tests import factories
 
 OURS = {
     "default-src 'none'",
@@ -18,12 +19,26 @@ OURS = {
 }
 
 
+SECRETS = ("/l/some-token", "/ical/some-secret.ics", "/mail/updates/some-token")
+
+
 def policy(answer):
     return set(answer.headers["Content-Security-Policy"].split("; "))
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("path", ["/login", "/health", "/nothing/here", "/api/v1/incidents", "/api/nothing", "/sw.js"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/login", "/health", "/nothing/here", "/api/v1/incidents", "/api/nothing", "/sw.js"),
+        *(
+            "/status/partner",
+            "/status/link/some-token",
+            "/status/shop/subscribe",
+            "/status/shop/unsubscribe/some-token",
+        ),
+    ],
+)
 def test_every_answer_is_guarded(client, path):
     answer = client.get(path)
     assert policy(answer) >= OURS
@@ -53,12 +68,14 @@ def test_only_the_admin_may_evaluate_what_its_skin_needs(client, alice):
 
 def test_pages_with_people_and_secrets_are_not_kept(client, alice):
     client.force_login(alice)
-    for path in ("/", "/oncall", "/settings", "/notifications", "/api/v1/users", "/api/v1/integrations", "/login"):
+    factories.StatusPageFactory(slug="shop", audience="public")
+    ours = ("/", "/oncall", "/settings", "/notifications", "/api/v1/users", "/api/v1/integrations", "/login")
+    for path in (*ours, "/status/partner", "/status/link/some-token", "/status/shop/subscribe"):
         assert "no-store" in client.get(path).headers["Cache-Control"], path
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("path", ["/l/some-token", "/ical/some-secret.ics", "/mail/updates/some-token"])
+@pytest.mark.parametrize("path", [*SECRETS, "/status/shop/unsubscribe/some-token"])
 def test_an_address_with_a_secret_in_it_is_told_to_nobody(client, path):
     assert client.get(path).headers["Referrer-Policy"] == "no-referrer"
 
@@ -66,7 +83,8 @@ def test_an_address_with_a_secret_in_it_is_told_to_nobody(client, path):
 def test_a_form_at_an_address_with_a_secret_can_still_be_sent(client, alice):
     """With no-referrer a browser sends “Origin: null” with the form, and the check of its token refuses that."""
     client.force_login(alice)
-    assert client.get("/slack/link/some-token").headers["Referrer-Policy"] == "strict-origin"
+    for path in ("/slack/link/some-token", "/status/link/some-token", "/status/shop/subscribe/some-token"):
+        assert client.get(path).headers["Referrer-Policy"] == "strict-origin", path
 
 
 def test_transport_is_strict_when_the_site_has_tls(client, db, settings):

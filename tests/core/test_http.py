@@ -219,3 +219,26 @@ def test_a_broken_answer_is_told_without_the_path_which_may_be_a_secret(settings
             http.post(f"http://127.0.0.1:{server.getsockname()[1]}/SECRET?k=SECRET", json={})
         thread.join(timeout=10)
     assert "SECRET" not in refused.value.message and "127.0.0.1" in refused.value.message
+
+
+def test_names_of_strangers_for_which_nobody_answers_hold_up_none_of_ours(sink, monkeypatch):
+    over, real = threading.Event(), socket.getaddrinfo
+
+    def getaddrinfo(host, *args, **how):
+        if not host.endswith(".example"):
+            return real(host, *args, **how)
+        over.wait(30)
+        raise socket.gaierror(socket.EAI_AGAIN, "nobody answered")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(40) as pool:
+            calls = [
+                pool.submit(http.post, f"http://{number}.example/", json={}, timeout=1, guard=http.STRANGERS)
+                for number in range(40)
+            ]
+        assert all(isinstance(call.exception(), SendError) for call in calls)
+        # Their look-ups wait still, and would wait for longer than a page may.
+        assert http.post(sink.url("/page").replace("127.0.0.1", "localhost"), json={}, timeout=5).is_success
+    finally:
+        over.set()

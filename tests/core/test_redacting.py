@@ -40,6 +40,8 @@ def log():
         f"POST /in/generic/{SECRET} failed",
         f"Internal Server Error: /l/{SECRET}:abc:def",
         f"https://oncall.example.com/ical/{SECRET}.ics",
+        f"GET /postmortems/shared/{SECRET}/images/1 500",
+        f"POST /status/link/{SECRET} 500",
         f"the key wb_0123456789ab_{SECRET} is not known",
         f"whsec_{SECRET}",
         f"xoxb-{SECRET}",

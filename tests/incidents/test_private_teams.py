@@ -18,6 +18,7 @@ from incidents.replies import answers, slack, telegram, twilio
 from notifications import links
 from notifications.message import Kind
 from notifications.models import Notification
+from postmortems import drafting, reviewing, sharing
 from tests import factories, private_team
 from tests.incidents.test_live import PATIENCE, Talk, _stop_pump, do, key_of
 from tests.private_team import WORD
@@ -233,6 +234,49 @@ def test_without_private_teams_everybody_sees_every_alarm(world, strangers):
     world.team.save()
     page = signed_in(strangers["observer"]).get("/")
     assert len(page.context["alarms"]) == 5 and page.context["has_more_alarms"]  # six in all
+
+
+@pytest.fixture
+def written(world, alice):
+    """`(postmortem of the private team, one of the public team that is about its incident too)`, both published."""
+    now = timezone.now()
+    secret = drafting.start([world.incident.pk], by=world.member, now=now)
+    shared = drafting.start([world.public.pk], title="Checkout was down", by=alice, now=now)
+    shared.incidents.add(world.incident)
+    factories.MomentFactory(postmortem=shared, incident=world.incident, text=f"{WORD} was unsealed")
+    for one in (secret, shared):
+        factories.FactorFactory(postmortem=one, cause=f"{WORD} cause" if one == secret else "Cause")
+        factories.ActionItemFactory(postmortem=one, text=f"Mend {WORD}" if one == secret else "Mend it")
+        reviewing.publish(one.pk, by=alice, now=now)
+    return secret, shared
+
+
+@pytest.mark.parametrize("who", STRANGERS)
+def test_postmortems_say_nothing_of_it(world, strangers, written, who):
+    secret, shared = written
+    client = signed_in(strangers[who])
+    pages = ["", "?status=all", "/items", "/figures", f"/{shared.pk}", f"/{shared.pk}.md", f"/{shared.pk}/timeline"]
+    pages += [f"?status=all&q={WORD}", f"?cause={WORD}+cause", "/new"]
+    paths = [f"/postmortems{one}" for one in pages]
+    paths += [f"/incidents/{world.public.pk}/postmortem", f"/postmortems/{shared.pk}/factors"]
+    paths += [f"/api/v1/{one}" for one in ("postmortems", "action-items", f"postmortems/{shared.pk}")]
+    paths += [f"/api/v1/postmortems/{shared.pk}/moments", f"/api/v1/postmortems/{shared.pk}/export.md"]
+    for path in paths:
+        answer = client.get(path)
+        assert answer.status_code in (200, 403), path
+        assert private_team.leaks(world, text_of(answer).replace(f'value="{WORD}"', "")) == [], path
+    for rest in ("", ".md", ".pdf", "/edit", "/timeline", "/links", "/do/archive"):
+        assert client.get(f"/postmortems/{secret.pk}{rest}").status_code == 404, rest
+    assert client.get(f"/postmortems/items/{secret.items.get().uuid}").status_code == 404
+    assert client.get(f"/api/v1/postmortems/{secret.pk}").status_code == 404
+    link = sharing.make(shared.pk, days=1, by=None, now=timezone.now())[1]
+    assert private_team.leaks(world, text_of(Client().get(f"/postmortems/shared/{link}"))) == []
+
+
+def test_the_same_postmortems_speak_of_it_to_its_members(world, written):
+    client = signed_in(world.member)
+    for path in ("", "/items", f"/{written[0].pk}", f"/{written[1].pk}", f"/{written[1].pk}.md"):
+        assert WORD in text_of(client.get(f"/postmortems{path}")), path
 
 
 # --- who was called -----------------------------------------------------------------------------------------------

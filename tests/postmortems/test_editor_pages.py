@@ -159,6 +159,30 @@ def test_a_section_that_was_removed_meanwhile_keeps_what_was_typed(signed_in, pa
     assert "Typed for an hour" in answer.content.decode() and "was removed meanwhile" in words(answer)
 
 
+def test_a_section_that_was_removed_meanwhile_is_restored_with_what_was_typed(signed_in, page, section, alice):
+    form = typed(page, signed_in) | of(section, body="Typed for an hour")
+    writing.remove_section(section.uuid, by=alice, now=timezone.now())
+    answer = signed_in.post(f"{page}/edit", form)
+    assert f'value="restore:{section.uuid}"' in answer.content.decode()
+    back = signed_in.post(f"{page}/edit", form | {"do": f"restore:{section.uuid}"}, follow=True)
+    assert "The section is back" in words(back)
+    section.refresh_from_db()
+    assert section.removed_at is None and section.body == "Typed for an hour"
+
+
+def test_a_title_that_was_saved_beside_a_conflict_is_no_conflict_afterwards(
+    signed_in, postmortem, page, section, alice
+):
+    form = typed(page, signed_in) | of(section, body="Mine") | {"head-title": "First"}
+    theirs(section, "Theirs", alice)
+    refused = signed_in.post(f"{page}/edit", form)
+    assert refused.status_code == 409 and 'name="seen-head" value="2"' in refused.content.decode()
+    seen = {f"seen-{section.uuid}": "2", "seen-head": "2", "initial-head-title": "First"}
+    assert signed_in.post(f"{page}/edit", form | seen | {"head-title": "Second"}).status_code == 302
+    postmortem.refresh_from_db()
+    assert postmortem.title == "Second"
+
+
 def test_a_preview_is_drawn_beside_the_text_and_stores_nothing(signed_in, page, section):
     form = typed(page, signed_in) | of(section, body="**loud** <script>x</script>")
     answer = signed_in.post(f"{page}/edit", form | {"do": f"preview:{section.uuid}"})
@@ -214,9 +238,10 @@ def test_a_head_that_is_wrong_says_what_to_change_and_keeps_the_texts(
 
 
 def test_a_text_that_is_too_long_is_refused_and_not_cut(signed_in, page, section):
-    form = typed(page, signed_in) | of(section, body="x" * (writing.LONGEST_BODY + 1))
+    form = typed(page, signed_in) | of(section, body="x" * (writing.LONGEST_BODY + 1) + "the end")
     answer = signed_in.post(f"{page}/edit", form)
     assert answer.status_code == 400 and "at most 50,000 characters" in words(answer)
+    assert "xthe end</textarea>" in answer.content.decode()
     section.refresh_from_db()
     assert section.body == ""
 
@@ -287,6 +312,18 @@ def test_versions_show_what_changed_and_bring_a_text_back(signed_in, page, secti
         assert signed_in.get(f"{to}?from={typed_in}&to={typed_in}").status_code == 200
 
 
+def test_readers_see_no_version_of_what_was_taken_out(signed_in, postmortem, page, section, alice, charlie):
+    reviewing.publish(postmortem.number, by=alice, now=timezone.now())
+    other = postmortem.sections.all()[1]
+    writing.remove_section(section.uuid, by=alice, now=timezone.now())
+    observer = Client()
+    observer.force_login(factories.UserFactory(role="observer"))
+    assert observer.get(f"{page}/sections/{section.uuid}/versions").status_code == 404
+    shown = observer.get(f"{page}/sections/{other.uuid}/versions")
+    assert shown.status_code == 200 and str(section.uuid) not in shown.content.decode()
+    assert "(removed)" in words(signed_in.get(f"{page}/sections/{other.uuid}/versions"))
+
+
 # --- the timeline -------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +385,17 @@ def test_with_htmx_only_the_lines_come_back(signed_in, postmortem, page):
     )
     html = answer.content.decode()
     assert 'data-fragment="moments"' in html and "<main" not in html and "The line is hidden" in html
+
+
+def test_lines_of_an_incident_that_is_hidden_from_a_writer_are_not_theirs_to_choose(signed_in, postmortem, page):
+    vault = factories.ServiceFactory(name="Strongroom", team=factories.TeamFactory(is_private=True))
+    hidden = factories.MomentFactory(
+        postmortem=postmortem, text="Unsealed by hand.", incident=factories.IncidentFactory(service=vault)
+    )
+    factories.MomentFactory(postmortem=postmortem, text="Somebody looked at Strongroom.")
+    shown = signed_in.get(f"{page}/timeline").content.decode()
+    assert "Unsealed" not in shown and "Strongroom" not in shown and "Somebody looked at (private)." in shown
+    assert signed_in.post(f"{page}/timeline/{hidden.uuid}", {"do": "hide"}).status_code == 404
 
 
 # --- causes -------------------------------------------------------------------------------------------------------

@@ -91,7 +91,8 @@ def test_the_pdf_says_the_same_with_an_outline_and_page_numbers(postmortem):
 
 def test_lines_and_names_of_a_private_team_are_left_out_for_who_may_not_see_it(postmortem, charlie):
     vault = factories.ServiceFactory(name="Strongroom", team=factories.TeamFactory(is_private=True))
-    hidden = factories.IncidentFactory(service=vault)
+    hidden = factories.IncidentFactory(service=vault, title="Safe is open")
+    postmortem.incidents.add(hidden)
     factories.MomentFactory(postmortem=postmortem, text="Unsealed by hand.", incident=hidden)
     factories.MomentFactory(postmortem=postmortem, text="Somebody looked at Strongroom.")
     member = factories.MembershipFactory(team=vault.team).user
@@ -99,6 +100,8 @@ def test_lines_and_names_of_a_private_team_are_left_out_for_who_may_not_see_it(p
         hers, his = draw(postmortem, reader=member), draw(postmortem, reader=charlie)
         assert "Unsealed by hand." in hers and "looked at Strongroom" in hers
         assert "Unsealed" not in his and "looked at (private)" in his
+        assert "Safe is open" in hers and "Safe" not in his
+        assert "Bob (2)" in hers.replace("\\", "") and "Bob (2)" not in his.replace("\\", "")  # who was called
     assert "Unsealed by hand." not in {text for _, text in sharing.shown(postmortem).moments}
 
 

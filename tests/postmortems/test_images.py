@@ -51,6 +51,16 @@ def test_where_a_camera_stood_is_not_kept_and_the_picture_stands_upright(postmor
     assert b"SECRET" not in image.body
 
 
+def test_of_a_picture_with_others_behind_it_as_phones_take_them_one_sees_the_first(postmortem, bob, now):
+    out = io.BytesIO()
+    Picture.new("RGB", (30, 20), "red").save(
+        out, "MPO", save_all=True, append_images=[Picture.new("RGB", (30, 20), "blue")]
+    )
+    image = images.add(postmortem.pk, name="a.jpg", body=out.getvalue(), by=bob, now=now)
+    assert image.content_type == "image/jpeg" and opened(image).format == "JPEG"
+    assert opened(image).getpixel((5, 5))[0] > 200
+
+
 def test_glass_stays_glass_and_what_moves_goes_on_moving(postmortem, bob, now):
     image = images.add(postmortem.pk, name="a", body=made("PNG", mode="RGBA"), by=bob, now=now)
     assert opened(image).mode == "RGBA"

@@ -7,6 +7,7 @@ from pypdf import PdfReader
 from rest_framework.test import APIClient
 
 from accounts.models import Role
+from core.models import IdempotencyKey
 from notifications.models import Notification
 from postmortems.models import Postmortem
 from tests import factories
@@ -161,6 +162,10 @@ def test_a_link_is_shown_once_and_revoked(api, base, postmortem, client):
     assert made["works"] and client.get(path).status_code == 200
     [listed] = sent(api.get(f"{base}/share-links"))["results"]
     assert "address" not in listed and listed["opened_count"] == 1
+    once = {"data": {"days": 7}, "format": "json", "headers": {"Idempotency-Key": "once"}}
+    first, again = (sent(api.post(f"{base}/share-links", **once), 201) for _ in range(2))
+    assert first["id"] == again["id"] and "address" in first and "address" not in again
+    assert first["address"].rpartition("/")[2] not in str(IdempotencyKey.objects.get().response)
     assert not sent(api.post(f"{base}/share-links/{made['id']}/revoke", {}, format="json"))["works"]
     assert client.get(path).status_code == 410
 
@@ -185,3 +190,48 @@ def test_moments_are_hidden_reworded_and_put_back(api, base, postmortem):
     assert sent(api.delete(address), 409)["detail"]
     sent(api.delete(f"{base}/moments/{own.uuid}"), 204)
     assert [one["id"] for one in sent(api.get(f"{base}/moments"))["results"]] == [str(drawn.uuid)]
+
+
+def test_readers_see_the_lines_that_are_shown_and_no_links(api, base, postmortem):
+    Postmortem.objects.filter(pk=postmortem.pk).update(status="published", published_at=factories.NOW)
+    factories.MomentFactory(postmortem=postmortem, text="Hidden.", is_shown=False)
+    factories.MomentFactory(
+        postmortem=postmortem, source="entry", reference="entry:1", said="Bob broke it.", text="It broke."
+    )
+    factories.ShareLinkFactory(postmortem=postmortem)
+    reader = caller(factories.UserFactory(role=Role.OBSERVER))
+    assert [(one["text"], one["said"]) for one in sent(reader.get(f"{base}/moments"))["results"]] == [
+        ("It broke.", "")
+    ]
+    assert {one["said"] for one in sent(api.get(f"{base}/moments"))["results"]} == {"", "Bob broke it."}
+    assert sent(reader.get(f"{base}/share-links"), 403)["detail"]
+    assert len(sent(api.get(f"{base}/share-links"))["results"]) == 1
+
+
+def test_whose_an_item_is_says_how_far_it_is_and_nobody_else_who_only_reads(postmortem):
+    Postmortem.objects.filter(pk=postmortem.pk).update(status="published", published_at=factories.NOW)
+    dora, erin = (factories.UserFactory(name=name, role=Role.OBSERVER) for name in ("Dora", "Erin"))
+    item = factories.ActionItemFactory(postmortem=postmortem, owner=dora)
+    address = f"{V1}/action-items/{item.uuid}"
+    assert sent(caller(erin).patch(address, {"status": "completed"}, format="json"), 403)["detail"]
+    assert sent(caller(dora).patch(address, {"status": "completed"}, format="json"))["status"] == "completed"
+
+
+def test_only_who_responds_to_an_incident_writes_about_it(service, team):
+    ada = factories.UserFactory(name="Ada", role=Role.OBSERVER)
+    theirs = factories.TeamFactory()
+    factories.MembershipFactory(team=theirs, user=ada, role=Role.RESPONDER)
+    mine = factories.IncidentFactory(service__team=theirs, status="resolved")
+    other = factories.IncidentFactory(service=service, status="resolved")
+    both = {"incidents": [mine.pk, other.pk]}
+    assert sent(caller(ada).post(f"{V1}/postmortems", both, format="json"), 403)["detail"]
+    assert not Postmortem.objects.exists()
+    assert sent(caller(ada).post(f"{V1}/postmortems", {"incidents": [mine.pk]}, format="json"), 201)["number"]
+
+
+def test_who_was_called_is_not_said_where_an_incident_is_hidden(postmortem, charlie):
+    figures = {"pages": 2, "people_paged": [{"name": "Bob", "count": 2}]}
+    Postmortem.objects.filter(pk=postmortem.pk).update(status="published", published_at=factories.NOW, figures=figures)
+    assert sent(caller(charlie).get(f"{V1}/postmortems"))["results"][0]["figures"] == figures
+    postmortem.incidents.add(factories.IncidentFactory(service__team__is_private=True))
+    assert sent(caller(charlie).get(f"{V1}/postmortems"))["results"][0]["figures"] == {"pages": 2}

@@ -317,3 +317,10 @@ def test_a_draft_is_not_shared(signed_in, postmortem, page):
     assert "Only a published postmortem is shared" in words(signed_in.get(f"{page}/links"))
     answer = signed_in.post(f"{page}/links", {"days": "5"})
     assert answer.status_code == 400 and not postmortem.share_links.exists()
+
+
+def test_a_comment_that_came_too_late_is_said_again(signed_in, postmortem, page):
+    reviewing.archive(postmortem.number, by=None, now=timezone.now())
+    answer = signed_in.post(f"{page}/comments", {"text": "How many customers <b>?"}, follow=True)
+    assert "You wrote: “How many customers &lt;b&gt;?”" in answer.content.decode()
+    assert not Comment.objects.exists()

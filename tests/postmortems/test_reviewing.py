@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 
 from accounts.models import AuditEntry, Role
+from accounts.permissions import may
 from core.errors import DomainError, IllegalMove, NotAllowed, NotFound
 from notifications.models import Notification
 from postmortems import reviewing, states
@@ -130,6 +131,14 @@ def test_the_archive_keeps_it_as_it_is_until_it_is_restored(postmortem, alice, b
     assert (restored.status, restored.archived_at) == (states.DRAFT, None)
     with pytest.raises(IllegalMove, match="It is draft"):
         reviewing.restore(postmortem.pk, by=bob, now=now)
+
+
+def test_a_draft_that_was_published_once_is_not_shown_to_others_by_the_archive(postmortem, bob, charlie, now):
+    reviewing.publish(postmortem.pk, by=bob, now=now)
+    archived = reviewing.archive(postmortem.pk, by=bob, now=now)
+    assert may(charlie, "read", archived)  # as it was published
+    reviewing.restore(postmortem.pk, by=bob, now=now)
+    assert not may(charlie, "read", reviewing.archive(postmortem.pk, by=bob, now=now))
 
 
 def test_a_comment_on_a_section_tells_the_owner_and_is_resolved_by_author_or_team(

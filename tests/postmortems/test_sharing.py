@@ -86,3 +86,16 @@ def test_pictures_are_those_of_the_postmortem_that_the_link_opens(postmortem, bo
         sharing.image(token, others.uuid, now=now)
     with pytest.raises(Gone):
         sharing.image(token, ours.uuid, now=now + 8 * DAY)
+
+
+def test_strangers_read_no_name_of_another_team_that_is_private_and_no_number_of_a_telephone(postmortem, bob, now):
+    vault = factories.TeamFactory(name="Vault", is_private=True)
+    factories.ServiceFactory(name="Strongroom", team=vault)
+    factories.ServiceFactory(name="Checkout", team=postmortem.team)
+    factories.MomentFactory(postmortem=postmortem, text="Vault saw Strongroom beside Checkout.")
+    factories.MomentFactory(postmortem=postmortem, text="Called +49 (30) 1234-5678 at 2026-06-01 12:00:00.")
+    for is_private in (False, True):  # what is theirs is told by their own link
+        postmortem.team.is_private = is_private
+        postmortem.team.save()
+        texts = [text for _, text in sharing.shown(postmortem).moments]
+        assert texts == ["(private) saw (private) beside Checkout.", "Called (number) at 2026-06-01 12:00:00."]

@@ -82,6 +82,34 @@ def test_autosaves_of_one_sitting_are_one_revision_and_a_saved_one_stays(section
         save("abcdef", 6, bob, 15)
 
 
+def test_a_text_that_was_deleted_by_mistake_is_among_the_versions_also_after_an_autosave(section, bob, now):
+    def autosave(text, seen):
+        return writing.save_section(section.uuid, body=text, seen_version=seen, is_autosave=True, by=bob, now=now)
+
+    long = "It began at noon. " * 30
+    autosave(long, 1)
+    autosave(f"{long}And ended.", 2)  # goes on
+    autosave("Oh", 3)
+    autosave("Oh no", 4)
+    assert history(section)[1:] == [(3, f"{long}And ended."), (5, "Oh no")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "count"),
+    [
+        ("", "", 0),
+        ("", "ab", 0),
+        ("ab", "", 2),
+        ("abcd", "abXcd", 0),
+        ("abcd", "ad", 2),
+        ("aaaa", "aa", 2),
+        ("ab", "ba", 2),
+    ],
+)
+def test_what_a_change_takes_out_is_counted(old, new, count):
+    assert writing.taken_out(old, new) == count
+
+
 def test_an_older_version_comes_back_as_the_newest(section, bob, now):
     writing.save_section(section.uuid, title="Other", body="Two.", seen_version=1, by=bob, now=now)
     back = writing.restore(section.uuid, 1, by=bob, now=now)

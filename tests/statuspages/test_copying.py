@@ -1,9 +1,11 @@
 """From a change to the copy that readers get: what asks for it, what it says, and that nothing is lost on the way."""
 
 import datetime as dt
+import itertools
 import json
 
 import pytest
+from django.core.management import call_command
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -283,6 +285,31 @@ def test_a_worker_that_is_killed_loses_no_nudge(computed, trouble, now):
     assert component_of(computed)["since"] == text(now)
 
 
+def test_what_came_and_went_while_no_worker_ran_counts_for_the_uptime(computed, shop, team, service, alice, now):
+    """Two incidents of which one lies in the other, one of what the service needs, and one of somebody else."""
+    database, other = (factories.ServiceFactory(team=team) for _ in range(2))
+    factories.DependencyFactory(service=service, needs=database)
+    Nudge.objects.all().delete()
+    for of, severity, begins, ends in (
+        (service, "high", 0, 30),
+        (service, "critical", 10, 20),
+        (database, "critical", 40, 50),
+        (other, "critical", 0, 50),
+    ):
+        row = lifecycle.trigger(of, title="Down", severity=severity, now=now + begins * MINUTE)
+        lifecycle.resolve(row.pk, by=alice, now=now + ends * MINUTE)
+    waiting = list(Nudge.objects.all())
+    copying.refresh_due(now=now + HOUR)
+    wanted = [(PARTIAL, 0, 10), (MAJOR, 10, 20), (PARTIAL, 20, 30), (PARTIAL, 40, 50)]
+    spans = [(state, now + begins * MINUTE, now + ends * MINUTE) for state, begins, ends in wanted]
+    assert spans_of(shop) == spans
+    assert component_of(computed)["state"] == OPERATIONAL
+    assert component_of(computed)["days"][-1]["seconds"] == {MAJOR: 600, PARTIAL: 1800}
+    Nudge.objects.bulk_create(waiting)  # the worker was killed before it could say that it was done
+    copying.refresh_due(now=now + HOUR + MINUTE)
+    assert spans_of(shop) == spans
+
+
 @pytest.mark.logs_errors
 def test_a_page_that_cannot_be_computed_holds_up_no_other_and_is_tried_again(computed, shop, service, trouble, now):
     factories.UserFactory(role="admin")
@@ -302,6 +329,41 @@ def test_a_page_that_cannot_be_computed_holds_up_no_other_and_is_tried_again(com
     copying.refresh_due(now=now + 15 * SECOND)
     assert component_of(computed)["since"] == text(now)
     assert not Alarm.objects.filter(cleared_at=None).exists() and not Nudge.objects.exists()
+
+
+def test_after_an_upgrade_every_page_is_drawn_anew(computed, now):
+    fresh = copying.refresh(computed.pk, now=timezone.now())
+    Copy.objects.update(files={"": ["text/html", "as an older version drew it"]})
+    call_command("migrate", verbosity=0)
+    began = timezone.now()
+    assert copying.refresh_due(now=began) == 1
+    copy = Copy.objects.get(page=computed)
+    assert copy.version == fresh.version + 1 and "as an older version" not in copy.files[""][1]
+    # A worker of the version before may have drawn it, so it is looked at once more.
+    assert copying.oldest_due(began) is None and copying.oldest_due(began + copying.OLD_WORKERS) is not None
+    assert copying.refresh_due(now=began + copying.OLD_WORKERS) == 1
+
+
+def test_without_a_page_an_upgrade_leaves_nothing_to_do(db):
+    call_command("migrate", verbosity=0)
+    assert not Nudge.objects.exists()
+
+
+def test_hundreds_of_pages_make_room_for_other_work_and_none_is_forgotten(db, alice, now):
+    pages = [factories.StatusPageFactory() for _ in range(3)]
+    Nudge.objects.all().delete()
+    copying.nudge(now=now - SECOND)
+    # Somebody's maintenance has been due for a while: no worker is free for it.
+    factories.ComponentFactory(page=pages[0], manual_state=MAJOR, manual_until=now - MINUTE)
+    Nudge.objects.exclude(page=None).delete()
+    seconds = itertools.count()
+    copying.run(now_of=lambda: now + 2 * next(seconds) * SECOND)
+    assert Copy.objects.count() == 1
+    assert set(Nudge.objects.values_list("at", "attempts")) == {(now - SECOND, 0)}
+    assert copying.oldest_due(now + MINUTE) is not None
+    for _ in pages:
+        copying.run(now_of=lambda: now + MINUTE)
+    assert Copy.objects.count() == 3 and not Nudge.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,6 +1,7 @@
 """What readers find on a page, in each language and zone, served and as files."""
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 
@@ -112,6 +113,27 @@ def test_a_zone_without_letters_is_said_by_its_distance():
     said = words.of("en", "America/Sao_Paulo")
     assert said.clock(made.NOW).replace("\u00a0", " ") == "07:00 UTC-3"
     assert words.of("en", "Asia/Kathmandu").clock(made.NOW).replace("\u00a0", " ") == "15:45 UTC+5:45"
+
+
+def test_a_zone_that_is_no_more_is_utc():
+    assert words.of("en", "Nowhere/Gone").clock(made.NOW) == "10:00\u00a0UTC"
+
+
+def test_nothing_that_people_wrote_gets_out_of_its_place():
+    evil = "</title></script><script>x</script>\"'&<b>"
+    component = made.component(name=evil, description=evil, state=states.MAJOR)
+    body = f"{evil} [a](javascript:x) ![i](https://evil.example/i.png) <img src=x onerror=x>"
+    update = made.update(body=body, affected=[[made.CHECKOUT, evil, states.OPERATIONAL, states.MAJOR]])
+    post = made.post(evil, components=[{"uuid": made.CHECKOUT, "name": evil, "state": ""}], updates=[update])
+    changes = {"name": evil, "description": body}
+    files = drawing.draw(made.content(components=[component], open=[post], page_changes=changes), base=BASE)
+    for path, (kind, said) in files.items():
+        if kind == drawing.JSON:
+            continue  # told as JSON, which no browser reads as a page
+        for wrong in ("<script", "<img src", 'href="javascript', "<b>"):
+            assert wrong not in said, (path, wrong)
+        if kind != drawing.CSS and kind != drawing.HTML:
+            ElementTree.fromstring(said)
 
 
 def test_history_is_by_month_of_the_pages_zone():

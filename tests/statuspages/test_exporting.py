@@ -94,6 +94,27 @@ def test_a_note_that_names_files_elsewhere_removes_none_of_them(shop, tmp_path, 
     assert (tmp_path / "precious").read_text() == "mine"
 
 
+def test_a_link_inside_the_folder_leads_nothing_out_of_it(shop, tmp_path, now):
+    factories.PostFactory(page=shop)
+    copying.refresh(shop.pk, now=now)
+    exporting.export(shop.pk, tmp_path / "out", now=now)
+    posts, theirs = tmp_path / "out" / "incidents", tmp_path / "theirs"
+    posts.rename(theirs)
+    before = names(theirs)
+    posts.symlink_to(theirs)
+    Post.objects.all().delete()
+    copying.refresh(shop.pk, now=now)
+    with pytest.raises(DomainError, match="leads elsewhere"):
+        exporting.export(shop.pk, tmp_path / "out", now=now)
+    assert names(theirs) == before != set()
+
+
+def test_what_a_killed_worker_left_is_in_nobodys_way(shop, tmp_path, now):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / f"{exporting.UNFINISHED}x1").write_text("half")
+    assert exporting.export(shop.pk, tmp_path / "out", now=now) == 1
+
+
 def test_the_command_says_what_is_wrong(shop, tmp_path):
     with pytest.raises(CommandError, match="There is: shop"):
         call_command("export_status", "none", str(tmp_path / "out"))

@@ -135,6 +135,15 @@ def test_a_state_is_set_by_hand_with_an_end_in_the_zone_of_the_page(bobs, page, 
     assert payments.manual_state == "" and payments.manual_until is None
 
 
+def test_a_service_that_is_hidden_is_not_named(bobs, payments):
+    payments.services.add(factories.ServiceFactory(name="Vault", team__is_private=True))
+    hidden = factories.ComponentFactory(page=payments.page, name="Safe")
+    hidden.services.add(payments.services.get(name="Vault"))
+    shown = text_of(bobs.get(PLACE))
+    assert "Vault" not in shown and "Stands for services that you may not see." in shown
+    assert f"Stands for {payments.services.exclude(name='Vault').get().name}." in shown
+
+
 @pytest.mark.parametrize(
     ("form", "sentence"),
     [

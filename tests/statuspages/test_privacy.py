@@ -8,8 +8,9 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
 from accounts import privacy
+from notifications.models import Destination
 from statuspages import copying, publishing
-from statuspages.models import Component, Copy
+from statuspages.models import Component, Copy, Subscriber
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -33,6 +34,19 @@ def test_an_export_has_what_they_told_readers(zoe, now):
     assert [one["title"] for one in found["posts"]] == ["Zoe Zimmermann looks into it"]
     assert [one["body"] for one in found["updates"]] == ["Ask Zoe Zimmermann.", "Or write to zoe@example.com."]
     assert found["states"][0]["manual_reason"] == "It smokes." and found["partners"] == []
+
+
+def test_an_export_has_their_subscriptions_and_after_they_are_erased_there_are_none(zoe, page, shop, alice, now):
+    factories.SubscriberFactory(page=page, address="zoe@example.com", components=[shop])
+    other = factories.SubscriberFactory(
+        page=page, address="not-zoe@example.com", end_reason="Ended by Zoe Zimmermann."
+    )
+    (found,) = privacy.export(zoe, now=now)["status_pages"]["subscriptions"]
+    assert (found["page"], found["address"], found["components"]) == ("shop", "zoe@example.com", ["Shop"])
+    privacy.erase(zoe, by=alice, now=timezone.now())
+    assert [one.destination for one in Subscriber.objects.all()] == list(Destination.objects.all())
+    other.refresh_from_db()
+    assert "Zoe" not in other.end_reason and other.end_reason.startswith("Ended by Former member")
 
 
 def test_readers_see_the_name_no_more_after_somebody_was_erased(zoe, page, shop, alice, now):

@@ -370,6 +370,29 @@ def test_nobody_makes_themselves_a_partner_of_a_page_that_is_not_theirs(page, te
     assert Partner.objects.count() == 2 and set(shared.pages.all()) == {page, other}
 
 
+def test_a_partner_of_a_page_of_no_team_is_the_platforms(page, team):
+    lead = factories.UserFactory(role="observer")
+    factories.MembershipFactory(team=team, user=lead, role="admin")
+    shared = factories.PartnerFactory(pages=[page, factories.StatusPageFactory(team=None)])
+    leads = caller(lead)
+    assert leads.get("/api/v1/partners").data["results"] == []
+    assert leads.patch(f"/api/v1/partners/{shared.uuid}", {"email": "me@x.example"}).status_code == 404
+
+
+@pytest.mark.parametrize("change", [{"email": "Somebody@elsewhere.example"}, {"is_enabled": False}])
+def test_another_mailbox_and_disabling_end_the_sessions_of_a_partner(alices, page, change):
+    partner = factories.PartnerFactory(pages=[page], email="dora@elsewhere.example")
+    session = factories.PartnerSessionFactory(partner=partner)
+    place = f"/api/v1/partners/{partner.uuid}"
+    assert alices.patch(place, {"company": "Trade"}).status_code == 200
+    session.refresh_from_db()
+    assert session.revoked_at is None
+    changed = alices.patch(place, change)
+    assert changed.status_code == 200 and changed.data["email"] == changed.data["email"].lower()
+    session.refresh_from_db()
+    assert session.revoked_at
+
+
 def test_a_key_needs_the_scope(alice, page):
     for scope, reads, writes in (("config:write", 403, 403), ("status:read", 200, 403), ("status:write", 200, 201)):
         headers = {"X-API-Key": factories.ApiKeyFactory(user=alice, scopes=[scope]).text}

@@ -192,6 +192,22 @@ def test_a_webhook_says_of_nobody_who_they_are_so_it_is_for_public_pages(page, n
     assert told() == []
 
 
+def test_of_a_page_of_a_private_team_only_its_members_are_told(alice, bob, team, now):
+    team.is_private = True
+    team.save()
+    page = factories.StatusPageFactory(team=team, audience="private")
+    stranger = factories.UserFactory()
+    for number, person in enumerate((alice, bob, stranger)):
+        ask(page, now, person.email, client=f"198.51.100.{number}")
+    rows = Subscriber.objects.order_by("pk")
+    assert [row.destination.address for row in rows] == [alice.email, bob.email]
+    rows.update(confirmed_at=now)
+    bob.memberships.all().delete()
+    post(page, now)
+    subscribing.tell_due(now)
+    assert [address for address, _ in told()] == [alice.email]
+
+
 # --- telling --------------------------------------------------------------------------------------------------------
 def test_each_is_told_of_what_they_chose(page, shop, search, now):
     factories.SubscriberFactory(page=page, address="all@elsewhere.example")
@@ -310,6 +326,20 @@ def test_two_workers_tell_nobody_twice(now):
     assert len(told()) == 1
 
 
+@pytest.mark.logs_errors
+def test_an_update_that_cannot_be_told_holds_up_no_other(page, now, caplog):
+    factories.SubscriberFactory(page=page)
+    broken = factories.PostUpdateFactory(
+        post=factories.PostFactory(page=page), tell_due_at=now - HOUR, affected=[["not a component"]]
+    )
+    post(page, now)
+    subscribing.tell_due(now)
+    assert [title for _, title in told()] == ["Investigating: Payments fail"]
+    assert f"told of the update {broken.pk}" in caplog.text
+    broken.refresh_from_db()
+    assert broken.tell_due_at == now + subscribing.PUT_OFF
+
+
 def test_what_a_removed_post_said_is_not_sent_any_more(page, now):
     factories.SubscriberFactory(page=page)
     found = post(page, now)
@@ -364,6 +394,72 @@ def test_whoever_leaves_hears_nothing_more_not_even_what_waits(page, now):
     post(page, now + HOUR)
     subscribing.tell_due(now + HOUR)
     assert notices().filter(destination=row.destination).count() == 1
+
+
+def test_whoever_is_ended_hears_nothing_more_and_the_audit_says_by_whom(page, alice, now):
+    row = factories.SubscriberFactory(page=page)
+    post(page, now)
+    subscribing.tell_due(now)
+    subscribing.stop(row.uuid, by=alice, now=now)
+    subscribing.stop(row.uuid, by=None, now=now + HOUR)
+    row.refresh_from_db()
+    assert (row.ended_at, row.end_reason) == (now, f"Ended by {alice}.")
+    assert [one.state for one in notices()] == ["cancelled"]
+    assert outbox.claim(now, is_outside=True) == []
+    entry = AuditEntry.objects.get(text__startswith="Ended a subscription")
+    assert entry.actor == alice and row.destination.address not in entry.text
+
+
+@pytest.mark.parametrize("what", ["the page", "the page, among others", "one of them", "both at once"])
+def test_who_is_deleted_leaves_no_address_and_nothing_that_waits(page, now, what):
+    rows = factories.SubscriberFactory.create_batch(2, page=page)
+    stays, team = factories.SubscriberFactory(), factories.DestinationFactory()
+    for each in (page, stays.page):
+        post(each, now)
+    subscribing.tell_due(now)
+    if what == "the page":
+        page.delete()
+    elif what == "the page, among others":
+        type(page).objects.filter(slug=page.slug).delete()
+    elif what == "both at once":
+        Subscriber.objects.filter(page=page).delete()
+    else:
+        rows[0].delete()
+        assert Destination.objects.filter(pk=rows[1].destination_id).exists()
+        assert [one.state for one in notices()] == ["cancelled", "pending", "pending"]
+        return
+    assert set(Destination.objects.all()) == {stays.destination, team}
+    assert [one.state for one in notices()] == ["cancelled", "cancelled", "pending"]
+    assert [one.destination for one in outbox.claim(now, is_outside=True)] == [stays.destination]
+    assert not AuditEntry.objects.filter(kind="notifications.destination", verb="deleted").exists()
+
+
+def test_whoever_chose_components_that_are_gone_does_not_hear_of_everything_instead(page, shop, search, now):
+    both, one, waits, all_of_it = (
+        factories.SubscriberFactory(page=page, components=[shop, search]),
+        factories.SubscriberFactory(page=page, components=[shop]),
+        factories.SubscriberFactory(page=page, components=[shop], confirmed_at=None, asked_at=now, token="t"),
+        factories.SubscriberFactory(page=page),
+    )
+    shop.delete()
+    for row in (both, one, waits, all_of_it):
+        row.refresh_from_db()
+    assert (both.ended_at, all_of_it.ended_at) == (None, None)
+    assert one.ended_at and "no longer on the page" in one.end_reason
+    with pytest.raises(Gone):
+        subscribing.confirm("t", now=now)
+    post(page, now)
+    subscribing.tell_due(now)
+    assert [address for address, _ in told()] == [all_of_it.destination.address]
+    type(search).objects.filter(page=page).delete()
+    both.refresh_from_db()
+    assert both.ended_at
+
+
+def test_one_mailbox_is_one_subscriber_however_it_is_typed(page, now):
+    ask(page, now, "Reader@Elsewhere.example")
+    ask(page, now + HOUR, "reader@elsewhere.example")
+    assert Subscriber.objects.get().destination.address == "reader@elsewhere.example"
 
 
 def test_whoever_left_may_come_back(page, now):

@@ -197,6 +197,32 @@ def test_of_a_page_that_not_everybody_reads_only_those_subscribe_who_may_look(br
     assert "You are subscribed" in text_of(send(browser, link_in_last_message()))
 
 
+@pytest.mark.parametrize("path", ["subscribe/confirm/x", "subscribe/x", "unsubscribe/x", "subscribe/{}"])
+def test_a_link_that_opens_nothing_does_not_tell_of_a_page_that_not_everybody_reads(browser, page, path):
+    page.audience = "private"
+    page.save()
+    elsewhere = factories.SubscriberFactory()
+    path = path.format(subscribing.links(elsewhere).manage.rsplit("/", 1)[1])
+    there, nowhere = browser.get(f"/status/shop/{path}"), browser.get(f"/status/nothing/{path}")
+    assert (there.status_code, text_of(there)) == (nowhere.status_code, text_of(nowhere))
+    assert there.status_code == 404 and "Example Shop" not in there.content.decode()
+
+
+def test_whoever_may_read_a_page_no_more_sees_nothing_of_it_and_can_leave(browser, page, shop):
+    page.audience = "partners"
+    page.save()
+    partner = factories.PartnerFactory(pages=[page], email="pat@partner.example")
+    row = factories.SubscriberFactory(page=page, address="pat@partner.example")
+    links = subscribing.links(row)
+    assert "Shop" in text_of(browser.get(path_of(links.manage)))
+    partner.is_enabled = False
+    partner.save()
+    answer = browser.get(path_of(links.manage))
+    assert (answer.status_code, answer.url) == (302, links.leave)
+    assert browser.post(path_of(links.leave)).status_code == 200
+    assert not Subscriber.objects.told().exists()
+
+
 def test_no_such_page(browser, page):
     page.is_enabled = False
     page.save()

@@ -9,9 +9,10 @@ import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.db import DatabaseError
 from django.utils import timezone
+from prometheus_client import REGISTRY
 
 from statuspages import copying, window
-from statuspages.models import Audience, StatusPage
+from statuspages.models import Audience, Copy, StatusPage
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -68,6 +69,10 @@ def shop():
     factories.ComponentFactory(page=page, name="Checkout")
     copying.refresh(page.pk, now=timezone.now())
     return page
+
+
+def hang_up():
+    raise DatabaseError("connection refused")
 
 
 def change(page, **changes):
@@ -140,18 +145,19 @@ def test_only_the_style_sheet_of_this_version_is_kept_for_ever(reader, shop):
     version = page.decode().partition("status.css?v=")[2].partition('"')[0]
     long = reader.get("/status/shop/status.css", query=f"v={version}".encode())[1][b"cache-control"]
     assert b"immutable" in long
-    for path, query in (("/status.css", b"v=0"), ("", b"v=0"), ("", b"")):
+    page_itself = b"v=" + reader.window.shelf.page("shop").files[""].version
+    for path, query in (("/status.css", b"v=0"), ("", b"v=0"), ("", b""), ("", page_itself)):
         assert reader.get(f"/status/shop{path}", query=query)[1][b"cache-control"].startswith(b"public, max-age=1,")
 
 
 def test_a_change_is_seen_at_the_next_look_and_the_rest_is_kept(reader, shop):
     _, before, _ = reader.get("/status/shop")
-    style = reader.window.shelf.pages["shop"].files["status.css"]
+    style = reader.window.shelf.page("shop").files["status.css"]
     change(shop, name="Other Shop")
     assert reader.get("/status/shop")[1][b"etag"] == before[b"etag"]  # not yet a second
     reader.wait_a_second()
     assert b"Other Shop" in reader.get("/status/shop")[2]
-    assert reader.window.shelf.pages["shop"].files["status.css"] is style
+    assert reader.window.shelf.page("shop").files["status.css"] is style
 
 
 def test_a_page_that_is_no_longer_public_is_gone_at_the_next_look(reader, shop):
@@ -162,6 +168,37 @@ def test_a_page_that_is_no_longer_public_is_gone_at_the_next_look(reader, shop):
     StatusPage.objects.update(audience=Audience.PUBLIC, is_enabled=False)
     reader.wait_a_second()
     assert reader.get("/status/shop")[0] == 418
+
+
+def test_a_page_of_another_database_is_not_taken_for_the_one_before(reader, shop):
+    """Emptied, or put back from a backup: page and version have the same numbers again."""
+    reader.get("/status/shop")
+    before = Copy.objects.values_list("pk", "page_id", "version").get()
+    shop.delete()
+    other = factories.StatusPageFactory(pk=before[1], slug="shop", name="Another", audience=Audience.PUBLIC)
+    copy = copying.refresh(other.pk, now=timezone.now())
+    Copy.objects.filter(pk=copy.pk).update(pk=before[0])
+    assert Copy.objects.values_list("pk", "page_id", "version").get() == before
+    reader.wait_a_second()
+    assert b"Another" in reader.get("/status/shop")[2]
+
+
+def test_a_page_of_another_address_leaves_the_old_one(reader, shop):
+    reader.get("/status/shop")
+    change(shop, slug="store")
+    reader.wait_a_second()
+    assert reader.get("/status/shop")[0] == 418
+    assert b'href="/status/store/history"' in reader.get("/status/store")[2]
+
+
+def test_answers_are_counted(reader, shop):
+    def counted(status):
+        return REGISTRY.get_sample_value("status_page_answers_total", {"status": status})
+
+    before = counted("200"), counted("304")
+    tag = reader.get("/status/shop")[1][b"etag"].decode()
+    reader.get("/status/shop", if_none_match=tag)
+    assert (counted("200"), counted("304")) == (before[0] + 1, before[1] + 1)
 
 
 def test_a_thousand_who_ask_at_once_cost_one_look(reader, shop):
@@ -176,10 +213,7 @@ def test_a_thousand_who_ask_at_once_cost_one_look(reader, shop):
 def test_the_page_is_shown_while_the_database_is_away(reader, shop, caplog):
     _, headers, body = reader.get("/status/shop")
 
-    def refuse():
-        raise DatabaseError("connection refused")
-
-    reader.trouble = refuse
+    reader.trouble = hang_up
     for _ in range(3):
         reader.wait_a_second()
         assert reader.get("/status/shop") == (200, headers, body)
@@ -191,6 +225,17 @@ def test_the_page_is_shown_while_the_database_is_away(reader, shop, caplog):
     reader.get("/status/shop")
     reader.loop.run_until_complete(asyncio.sleep(0.3))  # nobody waits for a database that was away
     assert b"Back again" in reader.get("/status/shop")[2]
+
+
+def test_after_a_day_without_the_database_nothing_is_shown_any_more(reader, shop):
+    """It may have become a page that not everybody may read."""
+    assert reader.get("/status/shop")[0] == 200
+    reader.trouble = hang_up
+    reader.window.shelf._seen_at -= window.KEEP_SECONDS - 60
+    reader.wait_a_second()
+    assert reader.get("/status/shop")[0] == 200
+    reader.window.shelf._seen_at -= 120
+    assert reader.get("/status/shop")[0] == 418
 
 
 def test_a_database_that_hangs_keeps_nobody_waiting_twice(reader, shop):
