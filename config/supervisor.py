@@ -36,6 +36,7 @@ from config import checks, demo
 from core import counters, embedded, hosts, static
 from core.models import WorkerBeat
 from notifications import providers
+from statuspages import copying
 
 STOP_SECONDS, WEB_STOP_SECONDS = 15, 5
 HEALTH_SECONDS = 60
@@ -393,6 +394,8 @@ class Supervisor:
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             self.say("Bringing the database up to date.")
             call_command("migrate", interactive=False, verbosity=0)
+        else:  # which has status pages drawn anew; this may be another version all the same
+            copying.redraw(now=timezone.now())
         call_command("createcachetable", verbosity=0)
         if self.with_demo and "demo" in get_commands():
             self.banner = call_command("demo", base_url=self.public_url, stdout=io.StringIO()) or self.banner

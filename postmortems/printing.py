@@ -7,6 +7,7 @@ read a sentence, and a table that is too wide for the paper its lines. The fonts
 import functools
 import io
 import re
+import time
 import unicodedata
 
 import PIL
@@ -32,6 +33,7 @@ HEADINGS = {1: 18, 2: 14, 3: 12, 4: 11}  # points
 MARGIN, INDENT = 18, 6  # mm
 DEEPEST = 8  # what is nested deeper is not indented further
 MOST_COLUMNS, LEAST_WIDTH = 8, 14  # of a table; mm
+MOST_SECONDS = 20  # for so long a thread of the web process is busy with one document
 MOST_PICTURES = 40
 PIXELS = 1500  # of a picture's longer side: sharper is no printer
 TALLEST = 130  # mm
@@ -45,10 +47,14 @@ _parser = MarkdownIt("js-default", {"html": False, "linkify": True, "typographer
 
 
 class Paper(FPDF):
-    """A document on A4. `picture(src)` gives `(content type, bytes)` of an image that a text names, or None."""
+    """A document on A4. `picture(src)` gives `(content type, bytes)` of an image that a text names, or None.
 
-    def __init__(self, title, *, at, picture=lambda src: None):
+    Raises DomainError when it takes longer than `seconds`.
+    """
+
+    def __init__(self, title, *, at, picture=lambda src: None, seconds=MOST_SECONDS):
         super().__init__(format="A4")
+        self.until = time.monotonic() + seconds
         _check_fonts()
         for (family, style), file in FILES.items():
             self.add_font(family, style, FONTS / file)
@@ -126,6 +132,7 @@ class Paper(FPDF):
 
     def image_of(self, src, alt):
         """A picture that a text names, or what it is called where there is none to print."""
+        self._hurry()
         found = self.picture_of(src) if self.pictures < MOST_PICTURES else None
         drawn = _readable(found[1]) if found else None
         if drawn is None:
@@ -168,8 +175,13 @@ class Paper(FPDF):
         self.set_font("text", "", SIZE)
         self.set_text_color(*BLACK)
 
+    def _hurry(self):
+        if time.monotonic() > self.until:
+            raise DomainError("It takes too long to print. Export it as Markdown.", code="too_long")
+
     def _break(self):
         """Begin a line, unless one begins here."""
+        self._hurry()
         if self.x > self.l_margin + 0.1:
             self.ln(LINE)
 
@@ -181,6 +193,7 @@ class Paper(FPDF):
         return [LEAST_WIDTH + spare * one / sum(wanted) for one in wanted]
 
     def _row(self, row, widths, *, is_header):
+        self._hurry()
         self.set_font("text", "B" if is_header else "", SIZE - 1)
         cells = [self._lines(cell, width) for cell, width in zip(row, widths, strict=True)]
         for number in range(max(map(len, cells))):
@@ -305,6 +318,7 @@ class _Walk:
 
     def _write(self, text, href, *, is_code):
         paper = self.paper
+        paper._hurry()
         style = ("B" if self.bold else "") + ("I" if self.italic else "")
         if is_code:
             paper.set_font("code", "", SIZE - 1)

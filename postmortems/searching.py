@@ -30,6 +30,7 @@ MOST_VALUES = 50  # of one filter
 NUMBER = re.compile(r"(?:pm-|#)?([0-9]{1,18})", re.IGNORECASE)  # so many digits fit a bigint
 FACTOR_WORDS = SearchVector("cause", "text", config="simple")
 ITEM_WORDS = SearchVector("text", config="simple")
+MOST_RANKED = 1000  # matches: each of them is read for it
 HEAD_WEIGHT, PART_WEIGHT = 4.0, 1.0  # a word in the title says more than one among many
 AROUND, MOST_EXCERPTS = 80, 3  # characters to both sides of a word; of one postmortem
 MARKUP = re.compile(r"[*_`#>|~]+|\[|\]\([^)]*\)")
@@ -44,6 +45,8 @@ def found(user, text="", filters=None):
 
 class Found:
     """Postmortems that match, to be counted and cut into pages: the best first, without words the newest.
+
+    A word that stands nearly everywhere says nothing about what is best: then the newest come first, too.
 
     Filters are status, severity, team (slugs) and owner (email, UUID or “me”), several with commas between, cause, and
     since and until, days of the beginning of the impact. Without a status the archive is left out; “all” takes it in.
@@ -62,11 +65,9 @@ class Found:
             self.problems.append(error.message)
             words = []
         self._matching = rows.none() if self.problems else rows
-        self._rows = self._matching.order_by("-number")
-        if query := _either(words):
-            self._rows = self._matching.annotate(rank=_rank(query)).order_by("-rank", "-number")
+        self._query = _either(words)
+        if self._query:
             self._pattern = _pattern(words)
-        self._rows = self._rows.select_related("team", "owner").prefetch_related("sections", "factors", "items")
 
     @functools.cached_property
     def _count(self):
@@ -81,11 +82,17 @@ class Found:
 
     def __getitem__(self, part):
         """The rows of a slice, with excerpts."""
-        rows = self._in_time(lambda: list(self._rows[part]), [])
+        rows = self._in_time(lambda: list(self._ordered()[part]), [])
         for row in rows:
             row.excerpts = excerpts(row, self._pattern)
             row.excerpt = row.excerpts[0][1] if row.excerpts else ""
         return rows
+
+    def _ordered(self):
+        rows = self._matching.select_related("team", "owner").prefetch_related("sections", "factors", "items")
+        if self._query and self._count <= MOST_RANKED:
+            return rows.annotate(rank=_rank(self._query)).order_by("-rank", "-number")
+        return rows.order_by("-number")
 
     def _in_time(self, ask, otherwise):
         try:

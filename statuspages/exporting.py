@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from core import due
-from core.errors import DomainError
+from core.errors import DomainError, NotFound
 from notifications import alarms
 from notifications.visibility import alarms_about
 from statuspages import copying, drawing, folders, showing
@@ -39,6 +39,8 @@ def export(page_id, folder, *, now):
     copy = Copy.objects.filter(page_id=page_id).select_related("page").first()
     if copy is None:
         copy = copying.refresh(page_id, now=now)
+    if copy is None:
+        raise NotFound("There is no such status page. Somebody has deleted it.")
     files = {
         drawing.filename(path): text.encode() for path, (_, text) in drawing.draw(copy.content, base=None).items()
     }
@@ -124,10 +126,12 @@ def oldest_due(now):
 
 
 def run(*, now_of):
-    """Write the folders of all pages that changed."""
+    """Write the folders of all pages that changed; when other work waits, what is left is due still."""
     while (claimed := _claim(now_of())) is not None:
         due.beat()
         _export_claimed(*claimed, now=now_of())
+        if due.others_wait("status exports", now=now_of()):
+            return
 
 
 @transaction.atomic
@@ -152,6 +156,8 @@ def _export_claimed(copy, until, *, now):
         return
     try:
         version = export(copy.page_id, folders.below_root(copy.page.export_folder), now=now)
+    except NotFound:  # deleted since
+        return
     except (OSError, DomainError, ValidationError) as error:
         sentence = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
         Copy.objects.filter(pk=copy.pk).update(export_error=sentence[:500])

@@ -11,8 +11,8 @@ from core.errors import DomainError, NotFound
 from core.zones import zone_or_none
 from notifications.message import storable
 from oncall.occurrences import BadWindow
-from statuspages import maintenance
-from statuspages.models import Series, StatusPage
+from statuspages import maintenance, publishing
+from statuspages.models import Series
 
 LONGEST = dt.timedelta(days=31)
 # What people say of it, besides the components.
@@ -33,7 +33,7 @@ def save(page_id, *, now, series=None, components=(), **values):
 
     `components` are UUIDs as text, and `values` are those of `VALUES`. Raises DomainError.
     """
-    page = StatusPage.objects.select_for_update(no_key=True).get(pk=page_id)
+    page = publishing.locked_page(page_id)
     row = _of_page(page, series) if series else Series(page=page, created_at=now)
     for name, value in values.items():
         setattr(row, name, storable(value).strip() if isinstance(value, str) else value)
@@ -47,8 +47,10 @@ def save(page_id, *, now, series=None, components=(), **values):
 
 @transaction.atomic
 def remove(series_uuid):
-    """Let it come no more. What is announced already stays on the page."""
-    Series.objects.select_for_update().get(uuid=series_uuid).delete()
+    """Let it come no more. What is announced already stays on the page. Twice is harmless."""
+    row = Series.objects.select_for_update().filter(uuid=series_uuid).first()
+    if row is not None:
+        row.delete()
 
 
 def _of_page(page, series_uuid):

@@ -6,15 +6,20 @@ from core.due import alone, due_work, housekeeping
 from notifications.tasks import OUTSIDE_LOCK
 from statuspages import copying, exporting, maintenance, partners, subscribing
 
+EXPORT_LOCK = 7_230_420
+
 
 @due_work("status pages", oldest=copying.oldest_due)
 def compute_pages():
     copying.run(now_of=timezone.now)
 
 
-@due_work("status exports", oldest=exporting.oldest_due)
+@due_work("status exports", oldest=exporting.oldest_due, is_patient=True)
 def write_exports():
-    exporting.run(now_of=timezone.now)
+    """One worker at a time: a disk that hangs must not hold up those that page people."""
+    with alone(EXPORT_LOCK) as is_ours:
+        if is_ours:
+            exporting.run(now_of=timezone.now)
 
 
 @due_work("status posts", oldest=maintenance.oldest_due)

@@ -20,6 +20,18 @@ const AWAY = "there is no connection. Your text is kept in this browser and save
 const SIGNED_OUT = "you are signed out. Sign in in another tab: your text waits here, and is saved then.";
 const ANOTHER = "somebody else is signed in here now. Copy your text, or sign in again in another tab.";
 const REFUSED = "you may not change this any more. Copy your text if you need it.";
+const WHY_NO_IMAGE = {
+  [AWAY]: "Try again when there is a connection.",
+  [SIGNED_OUT]: "You are signed out: sign in in another tab, then try again.",
+  [ANOTHER]: "Somebody else is signed in here now.",
+  [REFUSED]: "You may not change this any more.",
+};
+
+// What the editor was answered, null when somebody else answered: the page to sign in speaks JSON too.
+async function ours(answer) {
+  const isJson = answer.headers.get("Content-Type")?.startsWith("application/json");
+  return isJson && !answer.redirected ? answer.json() : null;
+}
 
 // What an answer means that is none of the editor's: a page to sign in, or one that refuses. A token of before somebody
 // signed in is old: with a new one it goes on.
@@ -118,7 +130,7 @@ class Section {
       answer = await fetch(`${form.dataset.save}${this.uuid}`, {
         method: "POST", body, headers: { Accept: "application/json" }, signal: AbortSignal.timeout(20_000),
       });
-      said = answer.headers.get("Content-Type")?.startsWith("application/json") ? await answer.json() : null;
+      said = await ours(answer);
     } catch {
       answer = undefined;
     }
@@ -228,16 +240,16 @@ class Section {
     body.append("csrfmiddlewaretoken", token());
     body.append("image", file);
     let line = "";
+    let answer, said;
     try {
-      const answer = await fetch(form.dataset.images, { method: "POST", body, headers: { Accept: "application/json" } });
-      const said = await answer.json();
-      if (answer.ok) line = said.markdown;
-      this.said.textContent = answer.ok ? "" : said.message;
-      if (!answer.ok) say(said.message);
+      answer = await fetch(form.dataset.images, { method: "POST", body, headers: { Accept: "application/json" } });
+      said = await ours(answer);
     } catch {
-      this.said.textContent = "The image could not be sent. Try again when there is a connection.";
-      say(this.said.textContent);
+      said = null;
     }
+    if (said && answer.ok) line = said.markdown;
+    this.said.textContent = line ? "" : said?.message ?? `The image was not sent. ${WHY_NO_IMAGE[await whyNot(answer)] ?? "Try again."}`;
+    if (!line) say(this.said.textContent);
     this.body.value = this.body.value.replace(line ? mark : `${mark}\n`, () => line);
     this.changed();
   }

@@ -150,8 +150,14 @@ class StatusPageAdmin(Admin):
             return [], {}, others, []
         collector = NestedObjects(using="default")
         collector.collect(objs)
-        counts = {model._meta.verbose_name_plural: len(rows) for model, rows in collector.model_objs.items()}
-        return [str(one) for one in objs], counts, set(), [str(one) for one in collector.protected]
+        counts = {model._meta: len(rows) for model, rows in collector.model_objs.items()}
+        said = [
+            f"{count} {meta.verbose_name if count == 1 else meta.verbose_name_plural}"
+            for meta, count in counts.items()
+            if meta.model is not StatusPage and not meta.auto_created
+        ]
+        totals = {meta.verbose_name_plural: count for meta, count in counts.items()}
+        return [*map(str, objs), said], totals, set(), [str(one) for one in collector.protected]
 
     def shown_links(self, request, obj):
         return [

@@ -65,7 +65,8 @@ def link(request, token):
     try:
         found = partners.look(token, now)
         if request.method != "POST":
-            return _shown(request, "partner_link.html", {"partner": found.partner, "page": found.page})
+            page = found.page if found.page in partners.pages_of(found.partner) else None
+            return _shown(request, "partner_link.html", {"partner": found.partner, "page": page})
         before = partners.session_of(request, now=now)
         session, key = partners.open_session(token, **_from(request), now=now)
     except DomainError as error:

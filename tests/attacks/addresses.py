@@ -10,6 +10,8 @@ from rest_framework.views import APIView
 
 PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
 NOBODYS = "00000000-0000-4000-8000-000000000001"
+# What stands in addresses of one kind only.
+USUAL = {"path": "history", "key": "A" * 43, "update": NOBODYS}
 # What may change by looking: when somebody was here, how much of a limit is left, who tried what.
 BOOKKEEPING = {
     "sessions.Session",
@@ -46,6 +48,8 @@ def is_api(pattern):
 
 def fill(route, values):
     """The path of a route. `values` are `{parameter: value}`; a UUID that is not among them is nobody's."""
+
+    values = USUAL | values
 
     def value(found):
         kind, name = found.groups()

@@ -34,7 +34,7 @@ def browser(alice):
 
 
 def text_of(answer):
-    return b"".join(answer.streaming_content if answer.streaming else [answer.content]).decode()
+    return b"".join(answer.streaming_content if answer.streaming else [answer.content]).decode("utf-8", "replace")
 
 
 def is_page(answer):

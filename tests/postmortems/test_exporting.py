@@ -202,6 +202,12 @@ def test_what_nobody_prints_is_refused_in_words(postmortem):
     assert len(exporting.markdown(postmortem, reader=postmortem.owner)) > 450_000
 
 
+@pytest.mark.parametrize("text", ["One.\n\nTwo.", "![a](/b)", "|a|\n|-|\n|b|", "**a** b"])
+def test_what_takes_too_long_is_given_up(text):
+    with pytest.raises(DomainError, match="Export it as Markdown"):
+        printed(text, seconds=-1)
+
+
 def test_without_its_fonts_it_says_what_to_do(postmortem, monkeypatch, tmp_path):
     monkeypatch.setattr(printing, "FONTS", tmp_path)
     with pytest.raises(DomainError, match="Take the Markdown"):

@@ -102,6 +102,20 @@ def test_what_is_found_is_cut_into_pages(team, charlie):
     assert len(set(seen)) == len(seen) == 7
 
 
+def test_a_word_that_stands_nearly_everywhere_finds_the_newest_first(team, charlie):
+    first = factories.PostmortemFactory(team=team, status="published", title="Disk disk disk")
+    values = {one.attname: getattr(first, one.attname) for one in Postmortem._meta.concrete_fields}
+    values.pop("number")
+    Postmortem.objects.bulk_create(
+        Postmortem(**values | {"title": f"Disk {number}"}) for number in range(searching.MOST_RANKED)
+    )
+    found = searching.found(charlie, "disk")
+    assert len(found) == searching.MOST_RANKED + 1
+    assert found[:1][0].title == f"Disk {searching.MOST_RANKED - 1}"
+    Postmortem.objects.latest("number").delete()
+    assert searching.found(charlie, "disk")[:1][0] == first  # it says it most often
+
+
 @pytest.mark.parametrize(
     "text", ["'", "'':*", "a' | 'b", "\\", "a\\'b:*&!", "\0", "((", "&", '"', '"unclosed', "%_", "🙂 x", "-", "-x"]
 )

@@ -3,11 +3,13 @@
 import datetime as dt
 import itertools
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.management import call_command
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -16,11 +18,11 @@ from catalog.models import Service
 from incidents import lifecycle, merging
 from incidents.models import Incident
 from notifications.models import Alarm
-from statuspages import copying
+from statuspages import copying, receivers
 from statuspages.models import Component, Copy, Nudge, Span, StatusPage
 from statuspages.states import DEGRADED, MAJOR, OPERATIONAL, PARTIAL
 from tests import factories
-from tests.threads import at_once
+from tests.threads import at_once, waits_for_us
 
 pytestmark = pytest.mark.django_db
 SECOND, MINUTE, HOUR, DAY = (dt.timedelta(seconds=n) for n in (1, 60, 3600, 86400))
@@ -384,6 +386,34 @@ def test_two_workers_and_a_change_between_them_end_with_the_newest_state(service
     assert not Incident.objects.open().exists()
     assert component_of(page)["state"] == OPERATIONAL
     assert Span.objects.filter(ended_at=None).count() == 0 and Nudge.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_page_can_be_deleted_while_a_worker_computes_it():
+    component = factories.ComponentFactory()
+
+    def delete():
+        try:
+            StatusPage.objects.get(pk=component.page_id).delete()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        with transaction.atomic():
+            StatusPage.objects.select_for_update(no_key=True).get(pk=component.page_id)
+            deleting = pool.submit(delete)
+            while not waits_for_us() and not deleting.done():
+                time.sleep(0.01)
+            Component.objects.filter(pk=component.pk).update(state=MAJOR)  # as it would be written next
+        deleting.result(timeout=10)
+    assert not StatusPage.objects.exists()
+
+
+def test_a_batch_of_incidents_costs_the_pager_one_statement(team, now):
+    incidents = [factories.IncidentFactory(service=factories.ServiceFactory(team=team)) for _ in range(20)]
+    with CaptureQueriesContext(connection) as queries:
+        receivers.look_at_new_incidents(incidents=incidents, now=now)
+    assert len(queries) == 1 and Nudge.objects.count() == 20
 
 
 # --- size ---------------------------------------------------------------------------------------------------------

@@ -2,15 +2,19 @@
 
 import datetime as dt
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
+from core import due
 from core.errors import DomainError
 from notifications.models import Alarm
-from statuspages import copying, exporting
+from statuspages import copying, exporting, tasks
 from statuspages.models import Copy, Post, StatusPage
 from tests import factories
 
@@ -138,6 +142,40 @@ def test_after_each_change_the_folder_is_written(shop, root):
     assert "Other Shop" in (root / "shop" / "index.html").read_text()
     copy = Copy.objects.get(page=shop)
     assert (copy.exported_version, copy.export_due_at, copy.export_error) == (copy.version, None, "")
+
+
+def test_one_worker_at_a_time_writes_folders(shop, root):
+    """A disk that hangs holds up one, and the others page people."""
+    StatusPage.objects.update(export_folder="shop")
+    Copy.objects.update(export_due_at=timezone.now())
+    held, go_on = threading.Event(), threading.Event()
+
+    def hang():
+        try:
+            with due.alone(tasks.EXPORT_LOCK) as is_ours:
+                held.set()
+                return is_ours and go_on.wait(20)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        hanging = pool.submit(hang)
+        held.wait(20)
+        tasks.write_exports()
+        assert names(root) == set()
+        go_on.set()
+        assert hanging.result(20)
+    tasks.write_exports()
+    assert "shop/index.html" in names(root)
+
+
+def test_a_page_that_was_deleted_meanwhile_alarms_nobody(shop, root):
+    StatusPage.objects.update(export_folder="shop")
+    Copy.objects.update(export_due_at=timezone.now())
+    copy, until = exporting._claim(timezone.now())
+    StatusPage.objects.all().delete()
+    exporting._export_claimed(copy, until, now=timezone.now())
+    assert names(root) == set() and not Alarm.objects.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_said_and_tried_again(shop, root, now):

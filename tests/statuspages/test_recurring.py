@@ -5,7 +5,8 @@ import datetime as dt
 import pytest
 from django.core.exceptions import ValidationError
 
-from statuspages import maintenance, publishing
+from core.errors import NotFound
+from statuspages import maintenance, publishing, recurring
 from statuspages.models import Post, PostUpdate, Series
 from tests import factories
 
@@ -119,6 +120,17 @@ def test_disabled_or_deleted_it_comes_no_more_and_what_stands_there_stays(repeat
     assert Series.objects.get().due_at is None
     series.delete()
     assert Post.objects.get().series is None
+
+
+def test_two_people_who_delete_it_at_once_both_have_their_way(repeat, page, now):
+    series = repeat(at("2026-06-02 01:00"), "FREQ=DAILY")
+    recurring.remove(series.uuid)
+    recurring.remove(series.uuid)
+    with pytest.raises(NotFound, match="Somebody has deleted"):
+        recurring.save(page.pk, series=series.uuid, title="Work", now=now)
+    page.delete()
+    with pytest.raises(NotFound, match="Somebody has deleted"):
+        recurring.save(page.pk or 0, title="Work", now=now)
 
 
 def test_the_last_time_is_the_last(repeat, now):

@@ -366,7 +366,7 @@ def test_a_notice_holds_nothing_of_ours(page, shop, service, now, alice):
     factories.ComponentFactory(page=page, name="Elsewhere")
     post(page, now, components={str(shop.uuid): "major_outage"}, incident=incident, alice=alice)
     subscribing.tell_due(now)
-    said = str([row.message for row in notices()])
+    said = str([row.message for row in notices()]).replace(page.accent_colour, "")  # it may begin like a number
     assert "Shop: Major outage" in said
     for secret in (
         str(incident.title),
@@ -426,10 +426,10 @@ def test_who_is_deleted_leaves_no_address_and_nothing_that_waits(page, now, what
     else:
         rows[0].delete()
         assert Destination.objects.filter(pk=rows[1].destination_id).exists()
-        assert [one.state for one in notices()] == ["cancelled", "pending", "pending"]
+        assert [one.state for one in notices().order_by("pk")] == ["cancelled", "pending", "pending"]
         return
     assert set(Destination.objects.all()) == {stays.destination, team}
-    assert [one.state for one in notices()] == ["cancelled", "cancelled", "pending"]
+    assert [one.state for one in notices().order_by("pk")] == ["cancelled", "cancelled", "pending"]
     assert [one.destination for one in outbox.claim(now, is_outside=True)] == [stays.destination]
     assert not AuditEntry.objects.filter(kind="notifications.destination", verb="deleted").exists()
 

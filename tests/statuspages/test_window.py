@@ -177,7 +177,7 @@ def test_a_page_of_another_database_is_not_taken_for_the_one_before(reader, shop
     shop.delete()
     other = factories.StatusPageFactory(pk=before[1], slug="shop", name="Another", audience=Audience.PUBLIC)
     copy = copying.refresh(other.pk, now=timezone.now())
-    Copy.objects.filter(pk=copy.pk).update(pk=before[0])
+    Copy.objects.filter(pk=copy.pk).update(id=before[0])
     assert Copy.objects.values_list("pk", "page_id", "version").get() == before
     reader.wait_a_second()
     assert b"Another" in reader.get("/status/shop")[2]
