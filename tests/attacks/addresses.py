@@ -49,10 +49,10 @@ def is_api(pattern):
 def fill(route, values):
     """The path of a route. `values` are `{parameter: value}`; a UUID that is not among them is nobody's."""
 
-    values = USUAL | values
-
     def value(found):
         kind, name = found.groups()
+        if name in USUAL and name not in values:
+            return USUAL[name]
         is_other = kind == "uuid" and not re.fullmatch(r"[0-9a-f-]{36}", str(values.get(name)))
         return NOBODYS if is_other else str(values[name])
 
