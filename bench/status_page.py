@@ -145,16 +145,18 @@ async def run(server, seconds):
                 change(port, company.service, began + seconds - 3),
             )
             after = await asyncio.to_thread(lambda: Copy.objects.get(page=page).version)
-            report(name, said, fresh, after - before)
+            report(name, said, fresh, after - before, is_judged=bool(rate))
 
 
-def report(name, said, fresh, versions):
+def report(name, said, fresh, versions, *, is_judged):
     took = said["took"]
     p50, p99, worst = (house.percentile(took, share) * 1000 for share in (0.5, 0.99, 1))
-    verdict = "" if p99 < WANTED_P99_MS else "   TOO SLOW"
+    wanted = ""
+    if is_judged:  # what is wanted is a time at this rate; as fast as they can, readers wait for each other
+        wanted = f"   wanted {RATE}/s, p99 < {WANTED_P99_MS} ms{'' if p99 < WANTED_P99_MS else '   TOO SLOW'}"
     print(
         f"{name}: {len(took) / said['seconds']:.0f} answers/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms, "
-        f"max {worst:.0f} ms   wanted {RATE}/s, p99 < {WANTED_P99_MS} ms{verdict}\n"
+        f"max {worst:.0f} ms{wanted}\n"
         f"    statuses {said['statuses']}, {said['bytes'] / said['seconds'] / 1e6:.1f} MB/s, "
         f"{versions} versions of the page meanwhile",
         flush=True,

@@ -14,6 +14,8 @@ from tests.access import asking, stage
 RIGHTS = {
     "read": {"own": "-yyyyy", "other": "-yyyyy", "private": "-0000y"},
     "respond": {"own": "-xyyyy", "other": "-xyxxy", "private": "-x000y"},
+    # What is hidden is not there, before it is asked who may.
+    "respond once seen": {"own": "-xyyyy", "other": "-xyxxy", "private": "-0000y"},
     "configure": {"own": "-xxxyy", "other": "-xxxxy", "private": "-xxx0y"},
     # What is made for a team: a team that is hidden cannot be named.
     "respond for": {"own": "-xyyyy", "other": "-xyxxy", "private": "-xbbby"},
@@ -316,13 +318,13 @@ ROWS = {
     "GET postmortem-item-list": ("read", "postmortems/{postmortem.pk}/items"),
     "POST postmortem-item-list": ("respond", "postmortems/{postmortem.pk}/items", {"text": "New"}),
     "GET postmortem-item-detail": ("read", "postmortems/{postmortem.pk}/items/{item.uuid}"),
-    "GET postmortem-link-list": ("respond", "postmortems/{postmortem.pk}/share-links"),
+    "GET postmortem-link-list": ("respond once seen", "postmortems/{postmortem.pk}/share-links"),
     "POST postmortem-link-list": ("respond", "postmortems/{postmortem.pk}/share-links", {"days": 7}),
-    "GET postmortem-link-detail": ("respond", "postmortems/{postmortem.pk}/share-links/{share.uuid}"),
+    "GET postmortem-link-detail": ("respond once seen", "postmortems/{postmortem.pk}/share-links/{share.uuid}"),
     "POST postmortem-link-revoke": ("respond", "postmortems/{postmortem.pk}/share-links/{share.uuid}/revoke"),
     "GET actionitem-list": ("list", "action-items"),
     "GET actionitem-detail": ("read", "action-items/{item.uuid}"),
-    "PATCH actionitem-detail": ("respond", "action-items/{item.uuid}", {"status": "in_progress"}),
+    "PATCH actionitem-detail": ("respond once seen", "action-items/{item.uuid}", {"status": "in_progress"}),
     "GET statuspage-list": ("list", "status-pages"),
     "POST statuspage-list": ("configure for", "status-pages", lambda one: {"name": "New", "team": one.team.slug}),
     "GET statuspage-detail": ("read", "status-pages/{status_page.slug}"),
