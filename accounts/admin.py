@@ -12,18 +12,8 @@ from accounts import keys, scopes
 from accounts.models import ApiKey, Membership, Role, Team, User
 from accounts.people_admin import PeopleMixin
 from accounts.sign_in_admin import SignInMixin
-from core.admin import (
-    Admin,
-    AdminPasswordChangeForm,
-    Inline,
-    UserChangeForm,
-    UserCreationForm,
-    button,
-    choices_field,
-    display,
-    select_field,
-    zone_field,
-)
+from core.admin import Admin, AdminPasswordChangeForm, Inline, UserChangeForm, UserCreationForm, button, display
+from core.admin_fields import choices_field, select_field, zone_field
 from core.errors import DomainError
 
 ONLY_ADMIN = "This is the only active admin. Make somebody else an admin first, so that nobody is locked out."

@@ -13,7 +13,8 @@ from django.utils import timezone
 from accounts import audit, invitations, privacy, sessions
 from accounts.models import AccountMail
 from accounts.views.own import export_answer
-from core.admin import ReadOnlyAdmin, button, display, switch, text_field
+from core.admin import ReadOnlyAdmin, button, display
+from core.admin_fields import switch, text_field
 from core.errors import DomainError
 
 

@@ -11,8 +11,8 @@ from accounts.api import PersonField
 from automation import proposals
 from automation.models import Hypothesis, RecommendedAction, Verdict
 from core.rest import UUID, Filters, MomentFilter, ReadViewSet, Shape, WordsFilter, read_body, visible
-from incidents.api import LARGEST_NUMBER
 from incidents.models import Incident
+from incidents.shapes import LARGEST_NUMBER
 
 
 class EvidenceShape(serializers.Serializer):

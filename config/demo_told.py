@@ -9,7 +9,7 @@ import functools
 from config.demo_past import BAD_GATEWAY, SLOW
 from incidents.models import Incident
 from notifications.models import Destination, Notification
-from postmortems import drafting, items, moments, reviewing, writing
+from postmortems import drafting, factors, items, moments, reviewing, writing
 from postmortems.models import ActionItem, Postmortem, Review, Template, TemplateSection, Wanted
 from statuspages import copying, publishing, states
 from statuspages.models import (
@@ -345,10 +345,10 @@ def _cards(people, now):
         by=charlie,
         at=at + 20 * MINUTE,
     )
-    writing.add_factor(
+    factors.add(
         row.number, cause="Expired or changed certificate", text="Pinned since 2023.", is_root=True, by=charlie, now=at
     )
-    writing.add_factor(row.number, cause="Mail that nobody reads", text="The bank had told us.", by=charlie, now=at)
+    factors.add(row.number, cause="Mail that nobody reads", text="The bank had told us.", by=charlie, now=at)
     moments.add(
         row.number,
         at=Incident.objects.get(pk=_number(CARDS)).triggered_at - 2 * MINUTE,
@@ -405,7 +405,7 @@ def _no_orders(people, now):
         by=charlie,
         at=at,
     )
-    writing.add_factor(row.number, cause="Migration without a time limit", is_root=True, by=charlie, now=at)
+    factors.add(row.number, cause="Migration without a time limit", is_root=True, by=charlie, now=at)
     items.add(
         row.number,
         text="Give all migrations a lock_timeout of 5 s",

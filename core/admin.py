@@ -1,4 +1,6 @@
-"""What the pages of the admin are made of. The only module that knows the skin: docs/decisions/0006-admin-skin.md.
+"""What the pages of the admin are made of. Only this module and core/admin_fields.py know the skin.
+
+Why that one is chosen is in docs/decisions/0006-admin-skin.md.
 
 Who may do what is asked of the table of roles (docs/access.md), through the methods of `request.user`. Rows of a team
 are for its admins, everything else is for the platform's; what somebody may not change is not there for them.
@@ -11,7 +13,6 @@ import copy
 import dataclasses
 import functools
 import json
-import zoneinfo
 
 from django import forms
 from django.contrib import admin, messages
@@ -39,18 +40,6 @@ from unfold.admin import TabularInline as SkinTabularInline
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.sites import UnfoldAdminSite
-from unfold.widgets import (
-    INPUT_CLASSES,
-    UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminFileFieldWidget,
-    UnfoldAdminIntegerFieldWidget,
-    UnfoldAdminPasswordWidget,
-    UnfoldAdminSelect2Widget,
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-    UnfoldBooleanSwitchWidget,
-)
 
 from core.errors import DomainError
 from core.models import Counter, IdempotencyKey, Pulse, WorkerBeat
@@ -63,26 +52,14 @@ __all__ = [
     "Inline",
     "ReadOnlyAdmin",
     "ReadOnlyInline",
-    "SecretField",
     "StackedInline",
     "UserChangeForm",
     "UserCreationForm",
     "button",
-    "choices_field",
     "display",
-    "file_field",
     "link",
-    "moment_widget",
-    "number_field",
     "pretty",
-    "select_field",
-    "select_widget",
-    "switch",
     "table",
-    "text_field",
-    "time_widget",
-    "zone_field",
-    "zone_text_field",
 ]
 
 HELD = (models.ProtectedError, models.RestrictedError)
@@ -117,90 +94,6 @@ def table(heads, rows):
         "", "<tr>{}</tr>", ((format_html_join("", "<td>{}</td>", ((cell,) for cell in row)),) for row in rows)
     )
     return format_html('<table class="wb-table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', head, body)
-
-
-# --- what a form asks ---------------------------------------------------------------------------------------------
-def zone_field():
-    """A time zone, chosen from the IANA names."""
-    names = sorted(zoneinfo.available_timezones())
-    return forms.ChoiceField(
-        choices=[(name, name) for name in names],
-        initial="UTC",
-        widget=UnfoldAdminSelect2Widget(),
-        help_text="Type to search, for example “Berlin”.",
-        error_messages={"invalid_choice": "“%(value)s” is not a time zone. Choose one like Europe/Berlin."},
-    )
-
-
-def zone_text_field(**options):
-    """A time zone that may be left out, typed with suggestions: a page with many of them stays small.
-
-    The page brings the list itself: `<datalist id="wb-zones">`.
-    """
-    widget = UnfoldAdminTextInputWidget(attrs={"list": "wb-zones", "autocomplete": "off"})
-    return forms.CharField(required=False, max_length=64, widget=widget, **options)
-
-
-def number_field(**options):
-    return forms.IntegerField(widget=UnfoldAdminIntegerFieldWidget(), **options)
-
-
-def text_field(**options):
-    return forms.CharField(widget=UnfoldAdminTextInputWidget(), **options)
-
-
-def select_field(choices, **options):
-    return forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget(), required=False, **options)
-
-
-def choices_field(*, choices, coerce=str, **options):
-    """Several of a few, ticked; its value is a list, for an array field."""
-    return forms.TypedMultipleChoiceField(
-        choices=choices, coerce=coerce, widget=UnfoldAdminCheckboxSelectMultipleWidget(), **options
-    )
-
-
-def switch(**options):
-    return forms.BooleanField(required=False, widget=UnfoldBooleanSwitchWidget(), **options)
-
-
-def file_field(**options):
-    return forms.FileField(required=False, widget=UnfoldAdminFileFieldWidget(), **options)
-
-
-def json_field(**options):
-    return forms.JSONField(required=False, widget=lines_widget(3), **options)
-
-
-def lines_widget(rows):
-    return UnfoldAdminTextareaWidget(attrs={"rows": rows})
-
-
-def select_widget(choices):
-    return UnfoldAdminSelectWidget(choices=choices)
-
-
-def time_widget():
-    """A time of day, in the browser's own way of asking for it."""
-    return forms.TimeInput(format="%H:%M", attrs={"type": "time", "class": " ".join(INPUT_CLASSES)})
-
-
-def moment_widget():
-    """A date and a time, in the browser's own way of asking for them."""
-    attrs = {"type": "datetime-local", "class": " ".join(INPUT_CLASSES)}
-    return forms.DateTimeInput(format="%Y-%m-%dT%H:%M", attrs=attrs)
-
-
-class SecretField(forms.CharField):
-    """A secret that is never sent back to the browser. Empty keeps what is stored; the form decides in `clean`."""
-
-    def __init__(self, **options):
-        super().__init__(
-            required=False, widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}), **options
-        )
-
-    def has_changed(self, initial, data):
-        return bool(data)
 
 
 # --- buttons ------------------------------------------------------------------------------------------------------

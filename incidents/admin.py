@@ -8,7 +8,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from catalog.admin import ServiceAdmin
-from core.admin import Admin, Inline, ReadOnlyAdmin, ReadOnlyInline, choices_field, display
+from core.admin import Admin, Inline, ReadOnlyAdmin, ReadOnlyInline, display
+from core.admin_fields import choices_field
 from incidents.models import Follower, Incident, Responder, SavedView, Subscription, Task, TimelineEntry
 from notifications.admin.addresses import DestinationAdmin
 

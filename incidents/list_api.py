@@ -9,8 +9,8 @@ from rest_framework.viewsets import ViewSet
 from accounts.api import PersonField, TeamField
 from core.rest import NUMBER, ConfigureViewSet, Edge, Shape, read_body
 from incidents import bulk, saved_views
-from incidents.api import LARGEST_NUMBER, LONGEST_TEXT
 from incidents.models import SavedView
+from incidents.shapes import LARGEST_NUMBER, LONGEST_TEXT
 
 
 class BulkShape(serializers.Serializer):

@@ -6,7 +6,7 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.utils.dateparse import parse_datetime
 
-from core.zones import zone_of
+from core.zones import zone_of, zone_or_none
 from notifications.message import storable
 from oncall import rotation
 from oncall.models import Availability
@@ -80,6 +80,61 @@ class TextField(forms.CharField):
 
     def to_python(self, value):
         return super().to_python(storable(value) if isinstance(value, str) else value)
+
+
+class RecurrenceForm(Form):
+    """A Form with how often something comes again: by one of the usual rules, or by one of one's own.
+
+    `whose_zone` says in words whose the form's own zone is, which counts when none is named.
+    """
+
+    OWN = "own"
+    REPEATS = (
+        ("FREQ=DAILY", "Every day"),
+        ("FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR", "Monday to Friday"),
+        ("FREQ=WEEKLY", "Every week"),
+        ("FREQ=WEEKLY;INTERVAL=2", "Every other week"),
+        ("FREQ=MONTHLY", "Every month on the same date"),
+        (OWN, "By the rule below"),
+    )
+    whose_zone = "yours"
+
+    repeats = forms.ChoiceField(label="Repeats", choices=REPEATS, initial="FREQ=WEEKLY")
+    rrule = TextField(
+        label="Recurrence rule",
+        required=False,
+        max_length=1000,
+        help_text="As in iCalendar: FREQ=MONTHLY;BYDAY=1SU is the first Sunday of each month.",
+    )
+    time_zone = TextField(label="Repeats by the clock of", required=False, max_length=64)
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        field = self.fields["time_zone"]
+        field.help_text = f"A time zone such as Europe/Berlin. Empty: {self.whose_zone}."
+        field.widget.attrs["placeholder"] = self.tz.key
+
+    def clean_time_zone(self):
+        name = self.cleaned_data["time_zone"] or self.tz.key
+        if zone_or_none(name) is None:
+            raise ValidationError(f"“{name}” is no time zone. Use one like Europe/Berlin.")
+        return name
+
+    def clean(self):
+        """Leave the rule that was chosen in `rrule`; it is empty where it may be once and is."""
+        cleaned = super().clean()
+        repeats = cleaned.pop("repeats", "")
+        if repeats != self.OWN:
+            cleaned["rrule"] = repeats
+        elif not cleaned.get("rrule"):
+            self.add_error("rrule", "Write the rule, or choose how it repeats.")
+        return cleaned
+
+    @classmethod
+    def initial_of(cls, rrule):
+        """What the two fields of the recurrence begin with."""
+        known = dict(cls.base_fields["repeats"].choices)
+        return {"repeats": rrule} if rrule in known else {"repeats": cls.OWN, "rrule": rrule}
 
 
 class AvailabilityForm(Form):

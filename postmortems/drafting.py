@@ -9,8 +9,8 @@ from incidents import timeline
 from incidents.models import Incident, Severity
 from notifications.message import storable
 from postmortems import moments
+from postmortems.locking import check_editable, locked
 from postmortems.models import Postmortem, Revision, Section, Template, Wanted
-from postmortems.reviewing import check_editable, locked
 
 MOST_INCIDENTS = 50
 LONGEST_TITLE = Postmortem._meta.get_field("title").max_length

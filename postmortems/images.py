@@ -12,10 +12,10 @@ from PIL import Image as Picture
 from PIL import ImageOps, UnidentifiedImageError
 
 from accounts import audit
-from core.errors import DomainError, NotFound
+from core.errors import DomainError
 from notifications.message import storable
+from postmortems.locking import check_editable, locked, locked_part
 from postmortems.models import Image
-from postmortems.reviewing import check_editable, locked
 
 MOST_BYTES = 5 * 1024 * 1024
 MOST_PIXELS = 40_000_000
@@ -69,14 +69,9 @@ def add(number, *, name, body, by, now):
 @transaction.atomic
 def remove(uuid, *, by, now):
     """Delete a picture. Where a text shows it, its description stands instead."""
-    number = Image.objects.filter(uuid=uuid).values_list("postmortem", flat=True).first()
-    if number is None:
-        raise NotFound("There is no such picture any more.")
-    postmortem = locked(number)
-    check_editable(postmortem)
-    for image in Image.objects.filter(uuid=uuid).defer("body"):
-        image.delete()
-        audit.record("did", postmortem, by=by, text=f"Removed the picture {image.name}.")
+    image = locked_part(Image, uuid, "picture", defer=("body",))
+    image.delete()
+    audit.record("did", image.postmortem, by=by, text=f"Removed the picture {image.name}.")
 
 
 def draw_anew(body):

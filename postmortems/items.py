@@ -16,8 +16,8 @@ from core.errors import DomainError, IllegalMove, NotFound
 from core.zones import moment, zone_of
 from notifications.message import storable
 from postmortems import telling
+from postmortems.locking import check_editable, locked
 from postmortems.models import ActionItem, Postmortem
-from postmortems.reviewing import check_editable, locked
 
 Status = ActionItem.Status
 MOST_ITEMS = 200

@@ -6,14 +6,14 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from accounts.permissions import visible
-from core.errors import DomainError, IllegalMove, NotFound
+from core.errors import DomainError, IllegalMove
 from incidents import history
 from incidents.models import Incident
 from notifications.message import CALLS, storable
 from notifications.models import Notification
 from postmortems import figures
+from postmortems.locking import check_editable, locked, locked_part, touch
 from postmortems.models import Moment
-from postmortems.reviewing import check_editable, locked
 
 MOST = 3000  # lines of one postmortem; what happened last is left out
 MOST_OWN = 500
@@ -113,7 +113,7 @@ def add(number, *, at, text, by, now):
     row = Moment(postmortem=postmortem, source=Moment.Source.OWN, changed_by=by)
     row.at, row.text = _checked_time(at), _checked_text(text)
     row.save()
-    _touch(postmortem, now)
+    touch(postmortem, now)
     return row
 
 
@@ -123,7 +123,7 @@ def change(uuid, *, text=None, at=None, is_shown=None, by, now):
 
     Raises IllegalMove for the time of a line that was drawn: it is that of what happened.
     """
-    row = _locked(uuid)
+    row = locked_part(Moment, uuid, "line")
     before = row.text, row.at, row.is_shown
     if at is not None and at != row.at:
         if row.source != Moment.Source.OWN:
@@ -137,47 +137,31 @@ def change(uuid, *, text=None, at=None, is_shown=None, by, now):
         return row
     row.changed_by = by
     row.save(update_fields=["text", "at", "is_shown", "changed_by"])
-    _touch(row.postmortem, now)
+    touch(row.postmortem, now)
     return row
 
 
 @transaction.atomic
 def put_back(uuid, *, by, now):
     """Let a line say again what was drawn. Returns the Moment. Raises IllegalMove for one of one's own."""
-    row = _locked(uuid)
+    row = locked_part(Moment, uuid, "line")
     if row.source == Moment.Source.OWN:
         raise IllegalMove("This line was written by hand, so there is nothing to put back. Change its words instead.")
     if row.is_reworded:
         row.text, row.changed_by = row.said, by
         row.save(update_fields=["text", "changed_by"])
-        _touch(row.postmortem, now)
+        touch(row.postmortem, now)
     return row
 
 
 @transaction.atomic
 def remove(uuid, *, by, now):
     """Delete a line of one's own. Raises IllegalMove for one that was drawn: it can be hidden."""
-    row = _locked(uuid)
+    row = locked_part(Moment, uuid, "line")
     if row.source != Moment.Source.OWN:
         raise IllegalMove("This line was drawn from what happened, and would come back. Hide it instead.")
     row.delete()
-    _touch(row.postmortem, now)
-
-
-def _locked(uuid):
-    number = Moment.objects.filter(uuid=uuid).values_list("postmortem", flat=True).first()
-    postmortem = locked(number) if number else None
-    row = Moment.objects.filter(uuid=uuid).first()
-    if row is None:
-        raise NotFound("There is no such line any more.")
-    check_editable(postmortem)
-    row.postmortem = postmortem
-    return row
-
-
-def _touch(postmortem, now):
-    postmortem.changed_at = now
-    postmortem.save(update_fields=["changed_at"])
+    touch(row.postmortem, now)
 
 
 def _checked_text(text):

@@ -10,7 +10,8 @@ from core.errors import DomainError, IllegalMove, NotAllowed, NotFound
 from incidents.models import Follower, Responder
 from notifications.message import storable
 from postmortems import states, telling
-from postmortems.models import Comment, Postmortem, Review
+from postmortems.locking import check_editable, locked
+from postmortems.models import Comment, Review
 
 MOST_REVIEWERS = 20
 MOST_OPEN_COMMENTS = 500
@@ -251,20 +252,6 @@ def _locked_comment(uuid, by):
 
 
 # --- for all ------------------------------------------------------------------------------------------------------
-def locked(number):
-    """The postmortem, locked until the transaction ends. Raises NotFound."""
-    found = Postmortem.objects.select_for_update(of=("self",)).select_related("team").filter(pk=number).first()
-    if found is None:
-        raise NotFound(f"There is no postmortem PM-{number}.")
-    return found
-
-
-def check_editable(postmortem):
-    """Raise IllegalMove when nothing of it may change."""
-    if not postmortem.is_editable:
-        raise IllegalMove(f"PM-{postmortem.number} is {_label(postmortem)}. Restore it first.")
-
-
 def _move(postmortem, verb, *, now, **changes):
     changes |= {"status": states.after(verb, postmortem.status), "changed_at": now}
     for name, value in changes.items():

@@ -19,8 +19,8 @@ from accounts.visibility import hushed_from
 from core.errors import DomainError, Gone, IllegalMove, NotFound
 from core.secrets import digest
 from postmortems import states
+from postmortems.locking import locked
 from postmortems.models import Image, ShareLink
-from postmortems.reviewing import locked
 
 SHORTEST_DAYS, LONGEST_DAYS = 1, 90
 MOST_LINKS = 50  # of one postmortem that work at a time

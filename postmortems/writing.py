@@ -9,8 +9,7 @@ import datetime as dt
 import os.path
 
 from django.db import transaction
-from django.db.models import Max, Value
-from django.db.models.functions import Lower
+from django.db.models import Max
 
 from accounts import audit
 from accounts.models import AuditEntry
@@ -19,19 +18,16 @@ from core.errors import DomainError, IllegalMove, NotFound
 from notifications.message import storable
 from postmortems import moments
 from postmortems.difference import difference
-from postmortems.models import Factor, Postmortem, Revision, Section
-from postmortems.reviewing import check_editable, locked
+from postmortems.locking import check_editable, locked, locked_part, touch
+from postmortems.models import Postmortem, Revision, Section
 
 __all__ = [
     "KEEP",
     "LONGEST_BODY",
     "Conflict",
-    "add_factor",
     "add_section",
-    "change_factor",
     "difference",
     "move_section",
-    "remove_factor",
     "remove_section",
     "restore",
     "restore_section",
@@ -42,7 +38,6 @@ __all__ = [
 LONGEST_BODY = 50_000  # what core.markdown draws, too
 LONGEST_TITLE = Section._meta.get_field("title").max_length
 MOST_SECTIONS = 50
-MOST_FACTORS = 50
 ONE_SITTING = dt.timedelta(minutes=10)  # autosaves of one writer within it are one revision
 LOST_AT_MOST = 200  # characters: an autosave that takes out more at once, perhaps by mistake, is its own revision
 KEEP = object()  # this part stays as it is, where None means that there is none
@@ -111,7 +106,7 @@ def add_section(number, *, title, body="", by, now):
         position=0 if last is None else last + 1,
     )
     Revision.objects.create(section=section, version=1, title=section.title, body=section.body, by=by, at=now)
-    _touch(postmortem, now)
+    touch(postmortem, now)
     return section
 
 
@@ -122,7 +117,7 @@ def remove_section(uuid, *, by, now):
     if section.removed_at is None:
         section.removed_at = now
         section.save(update_fields=["removed_at"])
-        _touch(section.postmortem, now)
+        touch(section.postmortem, now)
         audit.record("did", section.postmortem, by=by, text=f"Removed the section “{section.title}”.")
     return section
 
@@ -134,7 +129,7 @@ def restore_section(uuid, *, by, now):
     if section.removed_at is not None:
         section.removed_at = None
         section.save(update_fields=["removed_at"])
-        _touch(section.postmortem, now)
+        touch(section.postmortem, now)
         audit.record("did", section.postmortem, by=by, text=f"Restored the section “{section.title}”.")
     return section
 
@@ -154,19 +149,13 @@ def move_section(uuid, *, step, by, now):
     for position, row in enumerate(rows):
         row.position = position
     Section.objects.bulk_update(rows, ["position"])
-    _touch(section.postmortem, now)
+    touch(section.postmortem, now)
     return next(row for row in rows if row.pk == section.pk)
 
 
 def _locked(uuid, *, also_removed=False):
     """The section, its postmortem locked. Raises NotFound, and IllegalMove for one that was removed."""
-    number = Section.objects.filter(uuid=uuid).values_list("postmortem", flat=True).first()
-    if number is None:
-        raise NotFound("There is no such section any more.")
-    postmortem = locked(number)
-    check_editable(postmortem)
-    section = Section.objects.get(uuid=uuid)  # only now: others may have saved while we waited
-    section.postmortem = postmortem
+    section = locked_part(Section, uuid, "section")
     if section.removed_at is not None and not also_removed:
         raise IllegalMove(f"The section “{section.title}” was removed meanwhile. Restore it, then save again.")
     return section
@@ -185,7 +174,7 @@ def _store(section, title, body, newest, *, is_autosave, by, now):
         Revision.objects.create(
             section=section, version=section.version, title=title, body=body, by=by, at=now, is_autosave=is_autosave
         )
-    _touch(section.postmortem, now)
+    touch(section.postmortem, now)
     return section
 
 
@@ -195,11 +184,6 @@ def taken_out(old, new):
     begin = len(os.path.commonprefix([old, new]))
     end = len(os.path.commonprefix([old[::-1], new[::-1]]))
     return len(old) - min(begin + end, shorter)
-
-
-def _touch(postmortem, now):
-    postmortem.changed_at = now
-    postmortem.save(update_fields=["changed_at"])
 
 
 def _checked_title(title):
@@ -322,71 +306,3 @@ def _checked_summary(summary):
 def _plain(value):
     """A value as the audit keeps it."""
     return value if value is None or isinstance(value, str) else str(value)
-
-
-# --- contributing factors -----------------------------------------------------------------------------------------
-@transaction.atomic
-def add_factor(number, *, cause, text="", is_root=False, by, now):
-    """Name a cause. Returns the Factor. Raises DomainError for one that is named already."""
-    postmortem = locked(number)
-    check_editable(postmortem)
-    if postmortem.factors.count() >= MOST_FACTORS:
-        raise DomainError(f"A postmortem has at most {MOST_FACTORS} causes. Which ones mattered?")
-    last = postmortem.factors.aggregate(last=Max("position"))["last"]
-    factor = Factor(postmortem=postmortem, position=0 if last is None else last + 1)
-    _fill(factor, cause, text, is_root)
-    _touch(postmortem, now)
-    audit.record("did", postmortem, by=by, text=f"Named the cause “{factor.cause}”.")
-    return factor
-
-
-@transaction.atomic
-def change_factor(uuid, *, cause=None, text=None, is_root=None, by, now):
-    """Change what is named of a cause. Returns the Factor."""
-    factor = _locked_factor(uuid)
-    before = factor.cause
-    _fill(
-        factor,
-        factor.cause if cause is None else cause,
-        factor.text if text is None else text,
-        factor.is_root if is_root is None else is_root,
-    )
-    _touch(factor.postmortem, now)
-    said = f" It was called “{before}”." if before != factor.cause else ""
-    audit.record("did", factor.postmortem, by=by, text=f"Changed the cause “{factor.cause}”.{said}")
-    return factor
-
-
-@transaction.atomic
-def remove_factor(uuid, *, by, now):
-    """Take a cause out."""
-    factor = _locked_factor(uuid)
-    factor.delete()
-    _touch(factor.postmortem, now)
-    audit.record("did", factor.postmortem, by=by, text=f"Removed the cause “{factor.cause}”.")
-
-
-def _locked_factor(uuid):
-    number = Factor.objects.filter(uuid=uuid).values_list("postmortem", flat=True).first()
-    postmortem = locked(number) if number else None
-    factor = Factor.objects.filter(uuid=uuid).first()
-    if factor is None:
-        raise NotFound("There is no such cause any more.")
-    check_editable(postmortem)
-    factor.postmortem = postmortem
-    return factor
-
-
-def _fill(factor, cause, text, is_root):
-    factor.cause = " ".join(storable(cause).split())
-    factor.text, factor.is_root = storable(text).replace("\r\n", "\n").strip(), is_root
-    for name, what in (("cause", "The name of a cause"), ("text", "What is said of a cause")):
-        longest = Factor._meta.get_field(name).max_length
-        if len(getattr(factor, name)) > longest:
-            raise DomainError(f"{what} has at most {longest} characters. Write the rest into a section.")
-    if not factor.cause:
-        raise DomainError("Name the cause in a few words, for example: expired certificate.")
-    others = factor.postmortem.factors.exclude(pk=factor.pk)
-    if others.annotate(lower=Lower("cause")).filter(lower=Lower(Value(factor.cause))).exists():
-        raise DomainError(f"“{factor.cause}” is named already. Change that one.")
-    factor.save()

@@ -7,10 +7,10 @@ from django import forms
 from django.db.models import Q
 
 from accounts.permissions import visible
-from core.zones import zone_of, zone_or_none
+from core.zones import zone_of
 from incidents.models import Incident
 from notifications.message import storable
-from oncall.forms import Form, TextField
+from oncall.forms import Form, RecurrenceForm, TextField
 from statuspages import states
 from statuspages.models import Post, PostTemplate
 
@@ -22,14 +22,6 @@ COMPONENT_CHOICES = [
     *states.COMPONENT_STATES,
 ]
 NUMBER = re.compile(r"#?\s*([0-9]{1,18})")
-OWN = "own"
-REPEATS = [
-    ("FREQ=WEEKLY", "Every week"),
-    ("FREQ=WEEKLY;INTERVAL=2", "Every other week"),
-    ("FREQ=MONTHLY", "Every month on the same date"),
-    ("FREQ=DAILY", "Every day"),
-    (OWN, "By the rule below"),
-]
 
 
 class BodyField(forms.CharField):
@@ -228,24 +220,13 @@ class MaintenanceForm(TemplateFields, PageForm):
         return {name: self.cleaned_data[name] for name in names}
 
 
-class SeriesForm(PageForm):
+class SeriesForm(RecurrenceForm, PageForm):
     """Maintenance that comes again and again."""
+
+    whose_zone = "that of the page"
 
     title = TextField(label="Title", max_length=200, help_text="Such as “Weekly database work”.")
     body = BodyField(label="What readers are told", help_text="Markdown. What is done, and what they notice.")
-    repeats = forms.ChoiceField(label="Repeats", choices=REPEATS)
-    rrule = TextField(
-        label="Recurrence rule",
-        required=False,
-        max_length=1000,
-        help_text="As in iCalendar: FREQ=MONTHLY;BYDAY=1SU is the first Sunday of each month.",
-    )
-    time_zone = TextField(
-        label="Repeats by the clock of",
-        required=False,
-        max_length=64,
-        help_text="A time zone such as Europe/Berlin. Empty: that of the page.",
-    )
     announced_days = forms.IntegerField(
         label="Announced so many days before", min_value=1, max_value=60, initial=7, help_text="1 to 60."
     )
@@ -256,32 +237,14 @@ class SeriesForm(PageForm):
         self.fields["starts_at"] = self.time("The first time starts", exact=span[0])
         self.fields["ends_at"] = self.time("The first time ends", exact=span[1])
         self.fields["components"] = ChosenComponents(self.page)
-        self.fields["time_zone"].widget.attrs["placeholder"] = self.tz.key
         if series is not None:
-            known = dict(REPEATS)
             self.initial = {
                 **{name: getattr(series, name) for name in ("title", "body", "announced_days", "is_enabled")},
                 "time_zone": series.time_zone,
                 "components": [str(one.uuid) for one in series.components.all()],
-                "repeats": series.rrule if series.rrule in known else OWN,
-                "rrule": "" if series.rrule in known else series.rrule,
+                **self.initial_of(series.rrule),
                 **self.initial,
             }
-
-    def clean_time_zone(self):
-        name = self.cleaned_data["time_zone"] or self.tz.key
-        if zone_or_none(name) is None:
-            raise forms.ValidationError(f"“{name}” is no time zone. Use one like Europe/Berlin.")
-        return name
-
-    def clean(self):
-        cleaned = super().clean()
-        repeats = cleaned.get("repeats")
-        if repeats and repeats != OWN:
-            cleaned["rrule"] = repeats
-        elif repeats == OWN and not cleaned.get("rrule"):
-            self.add_error("rrule", "Write the rule, or choose how it repeats.")
-        return cleaned
 
     def values(self):
         """What the verb takes."""

@@ -8,7 +8,8 @@ from django.utils.html import format_html
 
 from alerts import heartbeats
 from alerts.models import Heartbeat, Presence
-from core.admin import Admin, ReadOnlyAdmin, button, display, number_field
+from core.admin import Admin, ReadOnlyAdmin, button, display
+from core.admin_fields import number_field
 
 STATES = {"up": "success", "late": "warning", "missing": "danger", "new": "info", "paused": "info"}
 

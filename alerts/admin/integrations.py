@@ -14,17 +14,8 @@ from alerts.keys import issue_key, old_key_works, replace_key, rotate_key
 from alerts.models import Integration, sources
 from alerts.setup import NO_KEY, address, setup_text
 from catalog.admin import ServiceAdmin
-from core.admin import (
-    Admin,
-    ReadOnlyInline,
-    SecretField,
-    button,
-    lines_widget,
-    link,
-    select_field,
-    switch,
-    text_field,
-)
+from core.admin import Admin, ReadOnlyInline, button, link
+from core.admin_fields import SecretField, lines_widget, select_field, switch, text_field
 
 OPTION = "option_"
 KEY_OVERLAP = dt.timedelta(hours=24)

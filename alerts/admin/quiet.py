@@ -8,7 +8,8 @@ from django.utils import timezone
 from alerts import inhibition, maintenance, matching, silences
 from alerts.admin.integrations import PathsField
 from alerts.models import InhibitionRule, MaintenanceWindow, Silence
-from core.admin import Admin, ReadOnlyAdmin, lines_widget
+from core.admin import Admin, ReadOnlyAdmin
+from core.admin_fields import lines_widget
 
 
 class QuietAdmin(ReadOnlyAdmin):

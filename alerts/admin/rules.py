@@ -18,17 +18,8 @@ from alerts.models import InboundEvent, Integration, Rule, source_choices
 from alerts.rehearsal import rehearse, seen
 from alerts.routing import DAYS
 from catalog.models import Service
-from core.admin import (
-    Admin,
-    button,
-    choices_field,
-    display,
-    lines_widget,
-    moment_widget,
-    select_widget,
-    time_widget,
-    zone_field,
-)
+from core.admin import Admin, button, display
+from core.admin_fields import choices_field, lines_widget, moment_widget, select_widget, time_widget, zone_field
 
 CONDITION_SHOWN = 100
 NO_ZONE = [("", "None")]

@@ -7,9 +7,8 @@ from accounts.permissions import may, where_may
 from alerts import matching
 from alerts.models import Integration, Silence
 from catalog.models import Service
-from core.zones import zone_or_none
 from notifications.message import storable
-from oncall.forms import Form, TextField
+from oncall.forms import Form, RecurrenceForm, TextField
 
 CONDITION_HELP = (
     'Which alerts, for example env = "staging" and severity in ("low", "info"). A bare name is a label; =~ takes a '
@@ -103,19 +102,9 @@ class SilenceForm(QuietForm):
 
 
 SEVERAL = "Several with Ctrl, on a Mac with ⌘."
-OWN = "own"
-REPEATS = [
-    ("", "Once"),
-    ("FREQ=DAILY", "Every day"),
-    ("FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR", "Monday to Friday"),
-    ("FREQ=WEEKLY", "Every week"),
-    ("FREQ=WEEKLY;INTERVAL=2", "Every other week"),
-    ("FREQ=MONTHLY", "Every month on the same date"),
-    (OWN, "By the rule below"),
-]
 
 
-class MaintenanceForm(QuietForm):
+class MaintenanceForm(RecurrenceForm, QuietForm):
     name = TextField(label="Name", max_length=200, help_text="What is worked on.")
     reason = TextField(label="Reason", required=False, max_length=500)
     services = forms.ModelMultipleChoiceField(
@@ -128,50 +117,16 @@ class MaintenanceForm(QuietForm):
         to_field_name="slug",
         help_text=f"All services of these teams. {SEVERAL}",
     )
-    repeats = forms.ChoiceField(label="Repeats", choices=REPEATS, required=False)
-    rrule = TextField(
-        label="Recurrence rule",
-        required=False,
-        max_length=1000,
-        help_text="As in iCalendar: FREQ=MONTHLY;BYDAY=1SU is the first Sunday of each month.",
-    )
-    time_zone = TextField(
-        label="Repeats by the clock of",
-        required=False,
-        max_length=64,
-        help_text="A time zone such as Europe/Berlin. Empty: yours.",
-    )
+    repeats = forms.ChoiceField(label="Repeats", choices=[("", "Once"), *RecurrenceForm.REPEATS], required=False)
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields["services"].queryset = where_may(Service.objects.order_by("name"), self.for_whom, "respond")
         self.fields["teams"].queryset = where_may(Team.objects.order_by("name"), self.for_whom, "respond")
         self.fields["condition"].help_text = f"Empty: all alerts of what is chosen above. {CONDITION_HELP}"
-        self.fields["time_zone"].widget.attrs["placeholder"] = self.tz.key
-
-    def clean_time_zone(self):
-        name = self.cleaned_data["time_zone"] or self.tz.key
-        if zone_or_none(name) is None:
-            raise forms.ValidationError(f"“{name}” is no time zone. Use one like Europe/Berlin.")
-        return name
-
-    def clean(self):
-        cleaned = super().clean()
-        repeats = cleaned.pop("repeats", "")
-        if repeats != OWN:
-            cleaned["rrule"] = repeats
-        elif not cleaned.get("rrule"):
-            self.add_error("rrule", "Write the rule, or choose how it repeats.")
-        return cleaned
 
     def may_save(self, *, services, teams, **values):
         """Whether the person may hold these alerts; refuses the form otherwise."""
         if not (services or teams) and not may(self.for_whom, "respond"):
             self.refuse_all("services of your team, or the team")
         return not self.errors
-
-    @staticmethod
-    def initial_of(rrule):
-        """What the two fields of the recurrence begin with."""
-        known = dict(REPEATS)
-        return {"repeats": rrule} if rrule in known else {"repeats": OWN, "rrule": rrule}

@@ -6,7 +6,8 @@ from django.forms import ModelForm
 from django.utils import timezone
 
 from accounts.admin import UserAdmin
-from core.admin import Admin, Inline, SecretField, button, choices_field, json_field, link, switch, text_field
+from core.admin import Admin, Inline, button, link
+from core.admin_fields import SecretField, choices_field, json_field, switch, text_field
 from notifications import probes
 from notifications.models import (
     ContactMethod,

@@ -6,7 +6,8 @@ from django.db.models.functions import Cast, Concat
 from django.forms import ModelForm
 from django.utils import timezone
 
-from core.admin import Admin, ReadOnlyAdmin, SecretField, button, select_field, text_field
+from core.admin import Admin, ReadOnlyAdmin, button
+from core.admin_fields import SecretField, select_field, text_field
 from notifications import circuits
 from notifications.models import Allowance, Circuit, Provider, SeenRequest, vendors
 

@@ -5,7 +5,8 @@ from django.forms import ModelForm
 from django.utils import timezone
 from django.utils.html import escape, format_html
 
-from core.admin import Admin, lines_widget, table
+from core.admin import Admin, table
+from core.admin_fields import lines_widget
 from notifications import wording
 from notifications.models import Wording
 

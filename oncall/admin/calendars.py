@@ -6,7 +6,8 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
-from core.admin import Admin, ReadOnlyAdmin, button, display, file_field
+from core.admin import Admin, ReadOnlyAdmin, button, display
+from core.admin_fields import file_field
 from core.errors import DomainError, NotFound
 from oncall import feeds, ical, imports
 from oncall.models import CalendarFeed, CalendarImport

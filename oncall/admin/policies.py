@@ -6,7 +6,8 @@ from django.db.models import Count, F, Q
 from django.utils import timezone
 from django.utils.html import format_html
 
-from core.admin import Admin, StackedInline, number_field, table
+from core.admin import Admin, StackedInline, table
+from core.admin_fields import number_field
 from core.pickers import picker
 from oncall import chain
 from oncall.models import Duty, EscalationPolicy, Level, Target

@@ -16,14 +16,8 @@ from django.utils.html import format_html, format_html_join
 from django.views.decorators.http import require_POST
 
 from accounts.visibility import hushed
-from core.admin import (
-    Admin,
-    StackedInline,
-    number_field,
-    table,
-    zone_field,
-    zone_text_field,
-)
+from core.admin import Admin, StackedInline, table
+from core.admin_fields import number_field, zone_field, zone_text_field
 from core.pickers import PeopleInOrderField
 from core.zones import zone_or_none
 from oncall import layers, lookup, scheduling, shifts

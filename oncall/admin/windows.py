@@ -6,7 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.template.loader import render_to_string
 
-from core.admin import select_widget, time_widget
+from core.admin_fields import select_widget, time_widget
 from oncall.models import Restriction, Weekday
 
 PARTS = ("days", "opens", "closes", "until")

@@ -16,7 +16,8 @@ from core.pages import respond
 from core.zones import zone_of
 from incidents.models import Incident
 from oncall.forms import shown
-from postmortems import drafting, moments, writing
+from postmortems import drafting, moments
+from postmortems import factors as causes
 from postmortems.forms import FactorForm, MomentForm
 from postmortems.models import Factor, Moment
 from postmortems.views import finding
@@ -133,7 +134,7 @@ def factors(request, number):
         uuid = request.POST.get("factor", "")
         if request.POST.get("do") == "remove":
             factor = get_object_or_404(found.factors, uuid=finding.uuid_of(uuid))
-            finding.do(request, "The cause is removed.", writing.remove_factor, factor.uuid)
+            finding.do(request, "The cause is removed.", causes.remove, factor.uuid)
             return redirect("postmortems:factors", number)
         factor = get_object_or_404(found.factors, uuid=finding.uuid_of(uuid)) if uuid else None
         form = FactorForm(request.POST, for_whom=request.user)
@@ -163,9 +164,9 @@ def _save_factor(request, found, factor, form):
     by_whom = {"by": request.user, "now": timezone.now()}
     try:
         if factor:
-            writing.change_factor(factor.uuid, **form.cleaned_data, **by_whom)
+            causes.change(factor.uuid, **form.cleaned_data, **by_whom)
         else:
-            writing.add_factor(found.number, **form.cleaned_data, **by_whom)
+            causes.add(found.number, **form.cleaned_data, **by_whom)
     except DomainError as error:
         form.refuse(error)
         return False

@@ -10,7 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from core.admin import Admin, Inline, StackedInline, button, display, file_field, lines_widget, switch, zone_field
+from core.admin import Admin, Inline, StackedInline, button, display
+from core.admin_fields import file_field, lines_widget, switch, zone_field
 from core.errors import DomainError
 from statuspages import copying, logos
 from statuspages.models import Component, ComponentGroup, Copy, StatusPage

@@ -7,7 +7,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
 
-from core.admin import Admin, ReadOnlyAdmin, ReadOnlyInline, display, lines_widget
+from core.admin import Admin, ReadOnlyAdmin, ReadOnlyInline, display
+from core.admin_fields import lines_widget
 from statuspages import recurring, states
 from statuspages.models import Affected, Post, PostTemplate, PostUpdate, Series
 

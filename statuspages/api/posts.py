@@ -11,8 +11,8 @@ from rest_framework.response import Response
 
 from core.rest import UUID, ConfigureViewSet, Filters, MomentField, MomentFilter, ReadViewSet, Shape, WordsFilter
 from core.rest import visible as seen_by
-from incidents.api import LARGEST_NUMBER
 from incidents.models import Incident
+from incidents.shapes import LARGEST_NUMBER
 from statuspages import publishing, recurring, states
 from statuspages.api.pages import ComponentField, OfPage
 from statuspages.models import Affected, Post, PostTemplate, PostUpdate, Series

@@ -7,7 +7,7 @@ import pytest
 from django.core.serializers.json import DjangoJSONEncoder
 
 from accounts import privacy
-from postmortems import drafting, images, moments, reviewing, writing
+from postmortems import drafting, factors, images, moments, reviewing, writing
 from postmortems.models import ActionItem, Postmortem
 from tests import factories
 
@@ -21,7 +21,7 @@ def made(service, alice, bob, now):
     section = postmortem.sections.first()
     writing.save_section(section.uuid, body="Bob knew.", seen_version=1, by=bob, now=now)
     writing.save_head(postmortem.pk, summary="Bob fell over it.", seen_version=1, by=bob, now=now)
-    writing.add_factor(postmortem.pk, cause="Loose cable", text="Bob stumbled.", by=bob, now=now)
+    factors.add(postmortem.pk, cause="Loose cable", text="Bob stumbled.", by=bob, now=now)
     moments.add(postmortem.pk, at=now, text="Bob fell.", by=bob, now=now)
     reviewing.comment(postmortem.pk, text="Ask Bob.", by=alice, now=now)
     images.add(postmortem.pk, name="plug.png", body=factories.ImageFactory.body, by=bob, now=now)

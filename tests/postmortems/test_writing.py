@@ -6,7 +6,7 @@ import pytest
 
 from accounts.models import AuditEntry
 from core.errors import DomainError, IllegalMove, NotFound
-from postmortems import writing
+from postmortems import factors, writing
 from postmortems.models import Factor, Postmortem, Revision, Section
 from tests import factories
 from tests.threads import at_once
@@ -210,14 +210,14 @@ def test_a_head_that_makes_no_sense_is_refused_as_a_whole(section, bob, charlie,
 # --- causes ---------------------------------------------------------------------------------------------------------
 def test_a_cause_is_named_once_whatever_its_case(section, bob, now):
     number = section.postmortem_id
-    one = writing.add_factor(number, cause=" Expired  certificate ", text="No alarm.", is_root=True, by=bob, now=now)
+    one = factors.add(number, cause=" Expired  certificate ", text="No alarm.", is_root=True, by=bob, now=now)
     assert (one.cause, one.is_root) == ("Expired certificate", True)
     for name in ("expired CERTIFICATE", "", "x" * 101):
         with pytest.raises(DomainError):
-            writing.add_factor(number, cause=name, by=bob, now=now)
-    other = writing.add_factor(number, cause="No alarm", by=bob, now=now)
+            factors.add(number, cause=name, by=bob, now=now)
+    other = factors.add(number, cause="No alarm", by=bob, now=now)
     with pytest.raises(DomainError, match="named already"):
-        writing.change_factor(other.uuid, cause="Expired Certificate", by=bob, now=now)
-    assert writing.change_factor(one.uuid, text="Changed.", by=bob, now=now).cause == "Expired certificate"
-    writing.remove_factor(one.uuid, by=bob, now=now)
+        factors.change(other.uuid, cause="Expired Certificate", by=bob, now=now)
+    assert factors.change(one.uuid, text="Changed.", by=bob, now=now).cause == "Expired certificate"
+    factors.remove(one.uuid, by=bob, now=now)
     assert Factor.objects.get().cause == "No alarm"
