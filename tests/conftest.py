@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 from django.core.cache import cache
+from django.test import TransactionTestCase
 
 from accounts.models import Role
 from core import limits
-from tests import factories
+from tests import emptying, factories
 
 ROOT = Path(__file__).parent
+TransactionTestCase._fixture_teardown = emptying.empty_tables
 
 
 def pytest_addoption(parser):
