@@ -3,7 +3,8 @@
 import asyncio
 
 import psycopg
-from django.db import connection
+
+from core import lines
 
 STATEMENT_SECONDS = 5
 
@@ -66,14 +67,11 @@ class Line:
         return await work(self._connection)
 
     async def _connect(self):
-        params = connection.get_connection_params()
         # Django's cursor and type adapters are synchronous and not needed here.
-        for name in ("pool", "context", "cursor_factory"):
-            params.pop(name, None)
-        ours = {
-            "connect_timeout": 3,
-            "tcp_user_timeout": STATEMENT_SECONDS * 1000,
-            "application_name": "watchbill door",
-        }
-        params = {**ours, **params}
+        params = lines.parameters(
+            "watchbill door",
+            without=(*lines.NOT_PSYCOPGS, "context"),
+            connect_timeout=3,
+            tcp_user_timeout=STATEMENT_SECONDS * 1000,
+        )
         return await psycopg.AsyncConnection.connect(**params, autocommit=True)

@@ -10,8 +10,8 @@ import threading
 
 import psycopg
 import redis
-from django.db import connection
 
+from core import lines
 from core.models import Bucket
 
 SPANS = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
@@ -194,16 +194,14 @@ class PostgresStore:
 
     @staticmethod
     def _connect():
-        parameters = connection.get_connection_params()
         # Django's cursor and type adapters are not needed here.
-        for name in ("pool", "context", "cursor_factory"):
-            parameters.pop(name, None)
-        ours = {
-            "connect_timeout": 2,  # libpq's smallest
-            "tcp_user_timeout": 2000,
-            "application_name": "watchbill limits",
-        }
-        line = psycopg.Connection.connect(**{**ours, **parameters}, autocommit=True)
+        parameters = lines.parameters(
+            "watchbill limits",
+            without=(*lines.NOT_PSYCOPGS, "context"),
+            connect_timeout=2,  # libpq's smallest
+            tcp_user_timeout=2000,
+        )
+        line = psycopg.Connection.connect(**parameters, autocommit=True)
         line.execute(f"SET statement_timeout = '{int(ANSWER_SECONDS * 1000)}ms'")
         return line
 

@@ -25,7 +25,6 @@ from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 from django.conf import settings
 from django.contrib import auth
-from django.db import connections
 from django.http import parse_cookie
 from django.http.request import split_domain_port, validate_host
 from django.utils.crypto import constant_time_compare
@@ -33,6 +32,7 @@ from django.utils.crypto import constant_time_compare
 from accounts import second_factor
 from accounts.models import User
 from accounts.permissions import may, visible
+from core import lines
 from core.limits import address_block, client_address
 from incidents.models import Incident, TimelineEntry
 from incidents.timeline import CHANNEL
@@ -310,7 +310,8 @@ class Pump:
     async def _run(self):
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(**_parameters(), autocommit=True) as connection:
+                parameters = lines.parameters("watchbill live")
+                async with await psycopg.AsyncConnection.connect(**parameters, autocommit=True) as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     await self._read(connection)
                     self._listens.set()
@@ -386,11 +387,3 @@ class Pump:
         for person_id, number in await cursor.fetchall():
             called.setdefault(person_id, set()).add(number)
         return {one: called[one[0]] for one in blind if one[0] in called}
-
-
-def _parameters():
-    """How to connect beside Django's own connections."""
-    parameters = connections["default"].get_connection_params()
-    for name in ("pool", "cursor_factory"):  # Django's are not asynchronous
-        parameters.pop(name, None)
-    return {**parameters, "application_name": "watchbill live", "connect_timeout": 5}
