@@ -74,9 +74,10 @@ def _open_items(person, now):
 @erases
 def _erase(person, traces, now):
     Image.objects.filter(by=person).update(by=None)
+    traces.replace_in(Image.objects.defer("body"), "name")
     traces.replace_in(Postmortem, "title", "summary", "figures")
-    traces.replace_in(Section, "body")
-    traces.replace_in(Revision, "body")
+    traces.replace_in(Section, "title", "body")
+    traces.replace_in(Revision, "title", "body")
     traces.replace_in(Moment, "text", "said")
     traces.replace_in(Factor, "text")
     traces.replace_in(Comment, "text")

@@ -49,32 +49,29 @@ def subscribe(request, slug):
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request, slug, token):
     """A button (GET, as mail scanners open every link), and the confirmation itself (POST)."""
-    now, page = timezone.now(), _page(slug)
+    now = timezone.now()
     try:
-        row = subscribing.asked_by(token, now=now)
-        if row.page_id != page.pk:
-            raise NotFound(words.of(page.language)["bad_link"])
+        row = _of_enabled_page(subscribing.asked_by(token, now=now))
         if request.method == "POST" and row.confirmed_at is None:
             row = subscribing.confirm(token, now=now)
     except DomainError as error:
-        return _refused(request, page, error)
-    if row.confirmed_at is not None:
-        return _show(request, page, "confirmed", row=row)
-    return _show(request, page, "confirm", row=row)
+        return _refused(request, _page(slug), error)
+    return _show(request, row.page, "confirm" if row.confirmed_at is None else "confirmed", row=row)
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def manage(request, slug, token):
     """What one subscriber is told of, to be changed."""
-    now, page = timezone.now(), _page(slug)
+    now, problem = timezone.now(), ""
     try:
-        row = _of_page(page, subscribing.find(token))
+        row = _of_enabled_page(subscribing.find(token))
+        page = row.page
         if row.ended_at is not None or row.confirmed_at is None:
             return _show(request, page, "unsubscribed" if row.ended_at else "asked", row=row)
         if not subscribing.may_be_told(row, now=now):  # what the page has is no longer theirs to see
             return redirect(subscribing.links(row).leave)
-        typed, problem = _stored(row), ""
+        typed = _stored(row)
         if request.method == "POST":
             typed = _typed(request)
             try:
@@ -82,7 +79,7 @@ def manage(request, slug, token):
             except DomainError as error:
                 problem = error.message
     except DomainError as error:
-        return _refused(request, page, error)
+        return _refused(request, _page(slug), error)
     return _form(
         request,
         page,
@@ -100,16 +97,15 @@ def manage(request, slug, token):
 @require_http_methods(["GET", "HEAD", "POST"])
 def leave(request, slug, token):
     """A button (GET), and the end of the subscription (POST)."""
-    page = _page(slug)
     try:
-        row = _of_page(page, subscribing.find(token))
+        row = _of_enabled_page(subscribing.find(token))
         if request.method == "POST":
             row = subscribing.leave(token, now=timezone.now())
     except DomainError as error:
-        return _refused(request, page, error)
+        return _refused(request, _page(slug), error)
     if request.method == "POST" and "List-Unsubscribe" in request.POST:
         return HttpResponse(status=200)
-    return _show(request, page, "unsubscribed" if row.ended_at else "unsubscribe", row=row)
+    return _show(request, row.page, "unsubscribed" if row.ended_at else "unsubscribe", row=row)
 
 
 # --- reading what was typed -----------------------------------------------------------------------------------------
@@ -137,9 +133,10 @@ def _wanted(page, typed):
     return typed["components"]
 
 
-def _of_page(page, row):
-    if row.page_id != page.pk:
-        raise NotFound(words.of(page.language)["bad_link"])
+def _of_enabled_page(row):
+    """The subscriber whom a link names. Its page counts, not the address: mails outlive the name of a page."""
+    if not row.page.is_enabled:
+        raise Http404("There is no such page.")
     return row
 
 

@@ -19,12 +19,12 @@ def made(service, alice, bob, now):
     factories.TimelineEntryFactory(incident=one, text="Resolved by Bob.", by=bob)
     postmortem = drafting.start([one.pk], by=bob, now=now)
     section = postmortem.sections.first()
-    writing.save_section(section.uuid, body="Bob knew.", seen_version=1, by=bob, now=now)
+    writing.save_section(section.uuid, title="What Bob saw", body="Bob knew.", seen_version=1, by=bob, now=now)
     writing.save_head(postmortem.pk, summary="Bob fell over it.", seen_version=1, by=bob, now=now)
     factors.add(postmortem.pk, cause="Loose cable", text="Bob stumbled.", by=bob, now=now)
     moments.add(postmortem.pk, at=now, text="Bob fell.", by=bob, now=now)
     reviewing.comment(postmortem.pk, text="Ask Bob.", by=alice, now=now)
-    images.add(postmortem.pk, name="plug.png", body=factories.ImageFactory.body, by=bob, now=now)
+    images.add(postmortem.pk, name="Bob and the plug.png", body=factories.ImageFactory.body, by=bob, now=now)
     factories.ActionItemFactory(postmortem=postmortem, text="Bob tapes the cable", owner=bob)
     return postmortem
 
@@ -33,7 +33,7 @@ def test_an_export_has_all_that_somebody_wrote(made, bob, now):
     found = privacy.export(bob, now=now)
     assert found["postmortems"]["postmortems"][0]["number"] == made.pk
     assert "Bob knew." in [one["body"] for one in found["postmortems"]["versions"]]
-    assert [one["name"] for one in found["postmortems"]["images"]] == ["plug.png"]
+    assert [one["name"] for one in found["postmortems"]["images"]] == ["Bob and the plug.png"]
     assert found["postmortem_reviews"]["action_items"][0]["text"] == "Bob tapes the cable"
     assert json.dumps(found, cls=DjangoJSONEncoder)
 
@@ -45,6 +45,8 @@ def test_whoever_has_open_items_is_erased_only_when_somebody_insists(made, alice
     assert ActionItem.objects.get().text == f"{erased.pseudonym} tapes the cable"
     section = made.sections.first()
     assert section.body == section.revisions.first().body == f"{erased.pseudonym} knew."
+    assert section.title == section.revisions.first().title == f"What {erased.pseudonym} saw"
+    assert made.images.get().name == f"{erased.pseudonym} and the plug.png"
     assert Postmortem.objects.get().summary == f"{erased.pseudonym} fell over it."
     for rows, name in (
         (made.moments, "text"),
