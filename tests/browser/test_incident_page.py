@@ -80,6 +80,7 @@ def resolve_first(route, number, by):
 
 def test_the_keys_press_the_buttons(open_page, incident, bob):
     page = live(open_page(f"/incidents/{incident.pk}", bob, service_workers="block"))
+    expect(page.locator("html[data-keys]")).to_have_count(1)  # the page may be live before it listens for keys
     for key, field in (("s", "#snooze-minutes"), ("r", "#resolve-note"), ("n", "#note-text")):
         page.keyboard.press(key)
         expect(page.locator(field)).to_be_focused()
