@@ -55,7 +55,7 @@ def clear_alarms(keys, *, now):
             wanted = {key[:KEY_LENGTH] for key in keys}
             # Nearly always none is open, and then hundreds of keys need not be sent.
             if is_open := wanted.intersection(Alarm.objects.filter(cleared_at=None).values_list("key", flat=True)):
-                Alarm.objects.filter(key__in=is_open, cleared_at=None).update(cleared_at=now)
+                _close(Alarm.objects.filter(key__in=is_open), now)
     except Exception:  # see raise_alarms
         logger.exception("Could not clear the alarms %s", sorted(keys))
 
@@ -64,9 +64,15 @@ def clear_prefix(prefix, *, now):
     """Close every open alarm whose key starts with this text. Never raises."""
     try:
         with transaction.atomic():
-            Alarm.objects.filter(key__startswith=prefix[:KEY_LENGTH], cleared_at=None).update(cleared_at=now)
+            _close(Alarm.objects.filter(key__startswith=prefix[:KEY_LENGTH]), now)
     except Exception:  # see raise_alarms
         logger.exception("Could not clear the alarms that start with %s", prefix)
+
+
+def _close(alarms, now):
+    """Close those of these alarms that are open. Keys in order, as in `_upsert`."""
+    held = alarms.filter(cleared_at=None).order_by("key").select_for_update()
+    Alarm.objects.filter(pk__in=list(held.values_list("pk", flat=True))).update(cleared_at=now)
 
 
 def is_about_alarm(topic):

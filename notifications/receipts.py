@@ -54,9 +54,12 @@ def report(channel, provider_id, state, *, at, error="", is_permanent=False, ans
     for _ in range(3):
         try:
             with transaction.atomic():
-                return _note(row.pk, provider_id, state, at, short(error), is_permanent, short(answer), cost[:40])
+                row, over = _note(row.pk, provider_id, state, at, short(error), is_permanent, short(answer), cost[:40])
         except Moved:
             continue
+        if over:  # only now, as in results.record
+            alarms.clear_alarms(over, now=at)
+        break
     return row
 
 
@@ -69,7 +72,8 @@ def _may_come(channel):
 
 
 def _note(pk, provider_id, state, at, error, is_permanent, answer, cost):
-    loss, following = None, {}
+    """Write the report down. Returns the message, and the keys of the alarms that it ends."""
+    loss, following, over = None, {}, []
     if state == FAILED:
         # Like every loss it is told before a row is locked: see losses.py.
         losses.take_turns()
@@ -93,14 +97,13 @@ def _note(pk, provider_id, state, at, error, is_permanent, answer, cost):
         update_fields=["state", "reason", "receipt_due_at", "delivered_at", "read_at", "cost", "receipt_missed_at"]
     )
     if row.state != before:
-        over = losses.over_keys(row.topic, row.user_id, row.destination_id)
-        if row.topic.startswith(bundling.PREFIX):
-            for topic, user_id in bundling.follow([row.pk]):
-                over += losses.over_keys(topic, user_id, None)
+        reached = bundling.follow([row.pk]) if row.topic.startswith(bundling.PREFIX) else ()
         if row.state in (State.DELIVERED, State.READ):
-            alarms.clear_alarms(over, now=at)
+            over = losses.over_keys(row.topic, row.user_id, row.destination_id)
+            for topic, user_id in reached:
+                over += losses.over_keys(topic, user_id, None)
         announce(receipt_came, topic=row.topic, notification_id=row.pk, state=str(row.state), now=at)
-    return row
+    return row, over
 
 
 def _forward(row, state, at):

@@ -189,13 +189,17 @@ def record(endings, *, now):
     for is_last in (False, False, True):
         try:
             with transaction.atomic():
-                _write(endings, now, is_last)
-            return
+                over = _write(endings, now, is_last)
         except Moved:
             continue
+        # Only now: whoever tells a loss holds its alarm and waits for rows, so whoever holds rows waits for no alarm.
+        if over:
+            alarms.clear_alarms(over, now=now)
+        return
 
 
 def _write(endings, now, is_last):
+    """Write all of it. Returns the keys of the alarms that end with it."""
     # The news go first, before any row is locked here: see losses.py.
     told, following = _tell([each for each in endings if each.state in (State.FAILED, State.CANCELLED)], now)
     has_bundles = any(each.topic.startswith(bundling.PREFIX) for each in endings)
@@ -237,9 +241,8 @@ def _write(endings, now, is_last):
         losses.disable(methods, places, quiet=quiet, now=now)
     if needed:
         alarms.raise_alarms(needed, now=now)
-    if over:
-        alarms.clear_alarms(over, now=now)
     counters.add_many(counts)
+    return over
 
 
 def _follow(ending):

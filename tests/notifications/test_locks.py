@@ -1,18 +1,22 @@
 """Locks: whoever answers, sends and reports at the same moment never waits for each other in a circle."""
 
+import functools
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.db import transaction
 
 from core.errors import DomainError, SendError
 from incidents import lifecycle
-from notifications import bundling, outbox, receipts, results
+from notifications import alarms, bundling, losses, outbox, receipts, results
 from notifications.channels.base import Accepted, DeadAddress
-from notifications.models import Notification
+from notifications.models import Alarm, Notification
 from notifications.sending import Sent
 from tests.factories import IncidentFactory
+from tests.house import wait_until
 from tests.notifications.conftest import NOW, after, make_message, make_method, make_person, make_rule
-from tests.threads import at_once
+from tests.threads import at_once, waits_for_us
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -109,3 +113,31 @@ def test_everything_at_once_neither_deadlocks_nor_loses_a_message(settings):
             break
         work(after(seconds=second))
     assert not Notification.objects.unsettled().exists()
+
+
+@pytest.mark.parametrize("how", ["a receipt", "the send itself"])
+def test_a_message_that_arrives_waits_for_no_alarm_while_it_holds_its_row(how):
+    """Whoever tells a loss holds the alarm, and then wants the rows of the messages."""
+    incident, person = IncidentFactory(), make_person("Bob")
+    make_method(person)
+    plan([incident], [person])
+    at = after(seconds=1)
+    (job,) = outbox._prepare(outbox.claim(at), at)
+    key = losses.unreachable_key(incident.topic, person.pk)
+    alarms.raise_alarm(key, "Nobody.", now=NOW)
+    row = Notification.objects.filter(pk=job.pk)
+    if how == "a receipt":
+        arrive([job], at)
+        row.update(state="sent")
+        call = functools.partial(receipts.report, job.channel.kind, f"id-{job.pk}", "delivered", at=at)
+    else:
+        call = functools.partial(arrive, [job], at)
+    Alarm.objects.update(cleared_at=None)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            assert Alarm.objects.select_for_update().get(key=key).cleared_at is None
+            done = pool.submit(at_once, call)
+            wait_until(waits_for_us, 10, "it waits for the alarm")
+            assert row.select_for_update(nowait=True).get().state in ("sent", "delivered")
+        assert [each for each in done.result(10) if isinstance(each, Exception)] == []
+    assert Alarm.objects.get(key=key).cleared_at
