@@ -9,6 +9,8 @@ import logging
 from django.db import transaction
 
 from core import due
+from notifications import alarms
+from notifications.visibility import alarms_about
 from oncall.occurrences import BadWindow
 from statuspages import publishing, states
 from statuspages.models import Component, Post, Series
@@ -16,10 +18,14 @@ from statuspages.models import Component, Post, Series
 logger = logging.getLogger(__name__)
 
 RETRY = dt.timedelta(minutes=1)
+LOOK_AT_BROKEN = dt.timedelta(days=1)  # a rule that cannot be read; when it is changed, it is looked at once
 # A rule without a next time within the two years that are looked ahead may have one later.
 LOOK_AGAIN = dt.timedelta(days=180)
 # More times than this are announced in the next round: one rule must not fill a page at once.
 ANNOUNCED_AT_ONCE = 20
+ALARMS = {Post: "status-post-stuck", Series: "status-series-stuck", Component: "status-state-stuck"}
+for _model, _name in ALARMS.items():
+    alarms_about(f"^{_name}:([0-9]{{1,18}})$", _model)
 
 
 def oldest_due(now):
@@ -43,7 +49,7 @@ def run(*, now_of, seconds=10):
 def go_on(now):
     """Begin and end posts, announce recurring maintenance and end states set by hand. Returns how many there were.
 
-    One that fails is logged and tried again in a minute; the others go on.
+    One that fails is told to the admins and tried again in a minute; the others go on.
     """
     done = 0
     for (rows, name), act in zip(_kinds(), (_move, _announce, _end_manual), strict=True):
@@ -69,11 +75,28 @@ def _one(model, name, pk, act, now):
     try:
         with transaction.atomic():
             act(pk, now)
+    except BadWindow as error:
+        _put_off(model, name, pk, now, LOOK_AT_BROKEN, f"{error} Correct when it repeats.")
+        return 0
     except Exception:  # one broken row must not hold up the others
         logger.exception("%s %s could not go on by itself. It is tried again.", model._meta.verbose_name, pk)
-        model.objects.filter(pk=pk, **{f"{name}__lte": now}).update(**{name: now + RETRY})
+        _put_off(model, name, pk, now, RETRY, "It is tried again; the log says why.")
         return 0
+    alarms.clear_alarm(f"{ALARMS[model]}:{pk}", now=now)
     return 1
+
+
+def _put_off(model, name, pk, now, pause, what):
+    row = model.objects.select_related("page").filter(pk=pk).first()
+    if row is None:  # deleted since
+        return
+    alarms.raise_alarm(
+        f"{ALARMS[model]}:{pk}",
+        f"On the status page {row.page} the {model._meta.verbose_name} “{row}” could not go on by itself, so readers "
+        f"see it as it was. {what}",
+        now=now,
+    )
+    model.objects.filter(pk=pk, **{f"{name}__lte": now}).update(**{name: now + pause})
 
 
 def _move(pk, now):
@@ -107,10 +130,7 @@ def _announce(pk, now):
         return
     series.due_at = None
     if series.is_enabled:
-        try:
-            _post_times(series, now)
-        except BadWindow as error:
-            logger.warning("Recurring maintenance %s cannot be announced: %s", series.pk, error)
+        _post_times(series, now)
     Series.objects.filter(pk=pk).update(due_at=series.due_at, announced_until=series.announced_until)
 
 

@@ -22,9 +22,10 @@ from core import due, http, limits
 from core.buckets import Limit
 from core.errors import DomainError, Gone, NotFound, TooMany
 from core.secrets import digest, fingerprints
-from notifications import outbox
+from notifications import alarms, outbox
 from notifications.models import Destination, Notification, channels
 from notifications.outbox import Page
+from notifications.visibility import alarms_about
 from statuspages import letters, words
 from statuspages.models import Audience, Component, Partner, PostUpdate, StatusPage, Subscriber
 
@@ -43,6 +44,8 @@ LONGEST = {Channel.EMAIL: 254, Channel.WEBHOOK: 1000, Channel.SLACK: 1000}
 # One client asks for itself, not for everybody; and no address is filled with questions by many clients together.
 CLIENTS = Limit("subscribing", 20, 3600)
 ADDRESSES = Limit("subscribed", 5, 24 * 3600)
+ALARM = "status-update-untold:"
+alarms_about(f"^{ALARM}([0-9]{{1,18}})$", PostUpdate)
 
 
 # --- asking and confirming ------------------------------------------------------------------------------------------
@@ -254,9 +257,16 @@ def _tell_batch(now, size):
     except Exception:  # one update that cannot be told must not keep those of other pages waiting
         logger.exception("Nobody can be told of the update %s of a status page. It is tried again.", update.pk)
         update.tell_due_at = now + PUT_OFF
+        alarms.raise_alarm(
+            f"{ALARM}{update.pk}",
+            f"Subscribers of the status page {update.post.page} cannot be told of “{update.post}”. It is tried again; "
+            "the log says why.",
+            now=now,
+        )
     else:
         if len(told) < size:
             update.tell_due_at = None
+            alarms.clear_alarm(f"{ALARM}{update.pk}", now=now)
     update.save(update_fields=["told_up_to", "tell_due_at"])
     return True
 

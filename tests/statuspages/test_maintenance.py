@@ -5,8 +5,9 @@ import datetime as dt
 import pytest
 
 from accounts.models import AuditEntry
+from notifications.models import Alarm
 from statuspages import copying, maintenance, publishing
-from statuspages.models import Component, Copy, Nudge, Post, PostUpdate
+from statuspages.models import Affected, Component, Copy, Nudge, Post, PostUpdate
 from statuspages.states import MAINTENANCE, MAJOR, OPERATIONAL
 from tests import factories
 from tests.threads import at_once
@@ -120,6 +121,13 @@ def test_one_that_fails_holds_up_no_other_and_is_tried_again_in_a_minute(page, p
     broken.refresh_from_db()
     assert (healthy.stage, broken.stage) == ("in_progress", "scheduled")
     assert broken.due_at == now + HOUR + MINUTE
+    alarm = Alarm.objects.get(key=f"status-post-stuck:{broken.pk}", cleared_at=None)
+    assert f"“{broken.title}” could not go on by itself" in alarm.text
+    Post.objects.filter(pk=broken.pk).update(page=page)
+    Affected.objects.filter(post=broken).delete()
+    maintenance.go_on(now + HOUR + MINUTE)
+    alarm.refresh_from_db()
+    assert alarm.cleared_at
 
 
 def test_a_state_set_by_hand_ends_at_its_time(page, shop, alice, now):

@@ -6,6 +6,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from core.errors import NotFound
+from notifications.models import Alarm
 from statuspages import maintenance, publishing, recurring
 from statuspages.models import Post, PostUpdate, Series
 from tests import factories
@@ -156,10 +157,16 @@ def test_a_rule_that_cannot_be_read_is_refused_with_a_sentence(page, now):
         series.clean()
 
 
-def test_a_rule_that_cannot_be_read_stops_nothing_else(repeat, now):
+def test_a_rule_that_cannot_be_read_stops_nothing_else_and_is_told_to_the_admins(repeat, now):
     broken = repeat(now + DAY, "FREQ=WEEKLY")
     repeat(now + 2 * DAY, "FREQ=WEEKLY")
     Series.objects.filter(pk=broken.pk).update(rrule="FREQ=SOMETIMES")
     maintenance.go_on(now)
     assert [post.starts_at for post in Post.objects.all()] == [now + 2 * DAY]
     assert maintenance.oldest_due(now) is None
+    alarm = Alarm.objects.get(key=f"status-series-stuck:{broken.pk}", cleared_at=None)
+    assert "Correct when it repeats." in alarm.text
+    Series.objects.filter(pk=broken.pk).update(rrule="FREQ=WEEKLY")
+    maintenance.go_on(now + DAY)
+    assert Post.objects.filter(series=broken).exists()
+    assert not Alarm.objects.filter(cleared_at=None).exists()

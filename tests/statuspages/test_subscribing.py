@@ -338,6 +338,12 @@ def test_an_update_that_cannot_be_told_holds_up_no_other(page, now, caplog):
     assert f"told of the update {broken.pk}" in caplog.text
     broken.refresh_from_db()
     assert broken.tell_due_at == now + subscribing.PUT_OFF
+    alarm = Alarm.objects.get(key=f"status-update-untold:{broken.pk}", cleared_at=None)
+    assert f"cannot be told of “{broken.post}”" in alarm.text
+    type(broken).objects.filter(pk=broken.pk).update(affected=[])
+    subscribing.tell_due(now + subscribing.PUT_OFF)
+    alarm.refresh_from_db()
+    assert alarm.cleared_at and len(told()) == 2
 
 
 def test_what_a_removed_post_said_is_not_sent_any_more(page, now):
