@@ -130,6 +130,8 @@ export async function refresh(wanted = names()) {
     return false;
   }
   if (answer.status >= 500 || answer.status === 429) return false;
+  // What was pressed meanwhile shows already, and its own answer is on its way: this one is older and would take it back.
+  if (document.querySelector("form[data-verb].htmx-request")) return false;
   const parent = parse(text).body;
   // Signed out, or it is hidden from us now, or it is another page since the server was updated.
   if (!answer.ok || answer.redirected || !hasFragments(parent)) return reload();

@@ -53,6 +53,22 @@ def test_what_is_pressed_shows_before_the_server_answers(open_page, incident, bo
     expect(page.get_by_role("button", name="Start investigating")).to_be_visible()
 
 
+def test_news_that_come_before_the_answer_take_nothing_back(open_page, incident, alice, bob):
+    page = live(open_page(f"/incidents/{incident.pk}", bob, service_workers="block"))
+    waiting = []
+    page.route("**/do/acknowledge", lambda route: waiting.append(route))
+    with page.expect_request("**/do/acknowledge"):
+        page.get_by_role("button", name="Acknowledge").click()
+    with page.expect_response(lambda answer: "x-news" in answer.request.headers) as news:
+        lifecycle.add_note(incident.pk, text="I look at the bank.", by=alice, now=timezone.now())
+    news.value.finished()
+    page.wait_for_timeout(300)  # so that it could have been merged
+    assert chip(page).inner_text() == "Acknowledged"
+    waiting[0].continue_()
+    expect(page.get_by_role("button", name="Start investigating")).to_be_visible()
+    expect(page.locator(".timeline .entry-note")).to_contain_text("I look at the bank.")
+
+
 def test_a_press_that_does_not_arrive_is_taken_back_and_said(open_page, incident, bob):
     page = live(open_page(f"/incidents/{incident.pk}", bob, service_workers="block"))
     page.route("**/do/acknowledge", lambda route: route.abort())
@@ -104,6 +120,7 @@ def test_the_whole_way_by_keyboard_alone(open_page, incident, bob):
     expect(page.locator("#verb-more > summary")).to_be_focused()
     page.locator("#verb-resolve > summary").focus()
     page.keyboard.press("Enter")
+    expect(page.locator("#resolve-note")).to_be_focused()
     page.keyboard.type("Done.")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
