@@ -52,7 +52,7 @@ def companions(rows, now):
         .exclude(topic__startswith=PREFIX)
         .order_by("is_repeat", "urgency", "due_at")
     )
-    found = waiting.select_for_update(skip_locked=True, of=("self",))[:MOST] if free else ()
+    found = waiting.select_for_update(skip_locked=True, no_key=True, of=("self",))[:MOST] if free else ()
     return [row for row in found if is_bundled(row)]
 
 
@@ -217,7 +217,7 @@ def follow(pks):
         cursor.execute(
             f"WITH ended AS (SELECT * FROM {TABLE} WHERE id = ANY(%s) AND state NOT IN ('pending', 'sending')), "
             f"held AS (SELECT entry.id FROM {TABLE} AS entry JOIN ended ON entry.bundle_id = ended.id "
-            "WHERE entry.state IN ('pending', 'sent', 'delivered') ORDER BY entry.id FOR UPDATE OF entry) "
+            "WHERE entry.state IN ('pending', 'sent', 'delivered') ORDER BY entry.id FOR NO KEY UPDATE OF entry) "
             f"UPDATE {TABLE} AS entry SET state = CASE WHEN ended.state = 'acknowledged' THEN 'sent' "
             "ELSE ended.state END, reason = ended.reason, sent_at = ended.sent_at, "
             "delivered_at = ended.delivered_at, read_at = ended.read_at, provider = ended.provider "

@@ -65,7 +65,7 @@ def give(rows, *, now):
             cursor.execute(
                 f"WITH given AS (SELECT * FROM unnest(%s::bigint[], %s::int[]) AS it (id, code)), "
                 f"held AS (SELECT entry.id FROM {Notification._meta.db_table} AS entry JOIN given USING (id) "
-                "ORDER BY entry.id FOR UPDATE OF entry) "
+                "ORDER BY entry.id FOR NO KEY UPDATE OF entry) "
                 f"UPDATE {Notification._meta.db_table} AS entry SET reply_code = given.code "
                 "FROM given JOIN held USING (id) WHERE entry.id = given.id",
                 [list(given), list(given.values())],

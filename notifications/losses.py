@@ -170,10 +170,11 @@ def _rest(wanted, lost):
 def lock(pks):
     """Lock these messages, and what is in them if they are bundles.
 
-    In the order of their numbers, as everywhere, so that two such statements cannot deadlock.
+    In the order of their numbers, as everywhere, so that two such statements cannot deadlock. And as everywhere not
+    against those who only refer to a message: that is checked at their commit, when they hold other messages.
     """
     rows = Notification.objects.filter(Q(pk__in=pks) | Q(bundle__in=pks))
-    list(rows.order_by("pk").select_for_update(of=("self",)).values_list("pk"))
+    list(rows.order_by("pk").select_for_update(no_key=True, of=("self",)).values_list("pk"))
 
 
 def bring_forward(following, losses, *, now):

@@ -64,7 +64,7 @@ def settle(topics, *, by=None, reason, now):
             "OR (state IN ('sent', 'delivered', 'read') AND user_id = %(by)s AND kind = ANY(%(calls)s)) "
             # Nobody waits for a receipt any more: one that is missing would page the admins about work that is taken.
             "OR (state = 'sent' AND receipt_due_at IS NOT NULL)) "
-            "ORDER BY id FOR UPDATE) "
+            "ORDER BY id FOR NO KEY UPDATE) "
             f"UPDATE {TABLE} AS entry SET due_at = NULL, receipt_due_at = NULL, "
             "state = CASE WHEN state = 'pending' THEN 'cancelled' WHEN state = 'sending' THEN 'sending' "
             "WHEN user_id = %(by)s AND kind = ANY(%(calls)s) THEN 'acknowledged' ELSE state END, "
@@ -254,7 +254,7 @@ def _superseded(late, now):
         # Nobody has told them yet, so the newer page is now their first and does not queue behind others' repeats.
         with transaction.atomic():
             waiting = Notification.objects.filter(pk__in=heirs, state=State.PENDING, is_repeat=True)
-            pks = list(waiting.select_for_update(skip_locked=True).values_list("pk", flat=True))
+            pks = list(waiting.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
             Notification.objects.filter(pk__in=pks).update(is_repeat=False)
     return old
 
@@ -312,7 +312,7 @@ def _end_abandoned(now):
     abandoned = Notification.objects.filter(state=State.SENDING, due_at=None, lease_until__lte=now)
     with transaction.atomic():
         # What somebody else holds is left to the next call: waiting for it could become a deadlock.
-        if pks := list(abandoned.select_for_update(skip_locked=True).values_list("pk", flat=True)):
+        if pks := list(abandoned.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)):
             Notification.objects.filter(pk__in=pks).update(state=State.CANCELLED, lease_token=None, lease_until=None)
 
 

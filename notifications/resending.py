@@ -106,7 +106,7 @@ def answer(topic, *, by, reason, now):
     """Note that `by` has answered their own pages about a topic: those that wait are stopped, and nobody else's."""
     pages = Notification.objects.filter(topic=topic, user=by, kind__in=CALLS, state__in=(*WAITING, *RECEIVED))
     # Locked in the order of their numbers, as everywhere, so that two such statements cannot deadlock.
-    pks = list(pages.order_by("pk").select_for_update().values_list("pk", flat=True))
+    pks = list(pages.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
     rows, reason = Notification.objects.filter(pk__in=pks), outbox.short(reason)
     rows.filter(state=State.PENDING).update(state=State.CANCELLED, due_at=None, reason=reason)
     rows.filter(state=State.SENDING).update(due_at=None, reason=reason)

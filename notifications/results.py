@@ -312,7 +312,7 @@ def _update(endings):
             "WITH ended AS MATERIALIZED (SELECT *, state IN ('sent', 'delivered') AS went_out "
             f"FROM unnest({arrays}) AS it ({', '.join(columns)})), "
             f"held AS (SELECT entry.id FROM {TABLE} AS entry JOIN ended USING (id, lease_token) "
-            "WHERE entry.id = ANY(%s) AND entry.state = 'sending' ORDER BY entry.id FOR UPDATE OF entry), "
+            "WHERE entry.id = ANY(%s) AND entry.state = 'sending' ORDER BY entry.id FOR NO KEY UPDATE OF entry), "
             # An attempt tells what happened even when the result came too late to count.
             f"tried AS (UPDATE {Attempt._meta.db_table} AS attempt SET finished_at = ended.at, ok = went_out, "
             "error = CASE WHEN went_out THEN '' ELSE ended.reason END, provider = ended.provider, "

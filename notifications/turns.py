@@ -70,12 +70,12 @@ ORDER BY row_number() OVER (PARTITION BY share ORDER BY turn, due_at {{direction
 # The numbers are given as values: then the planner knows that they are few.
 LOCK = f"""
 SELECT * FROM {TABLE} WHERE id = ANY(%(ids)s) AND {UNSETTLED} AND {DUE}
-ORDER BY array_position(%(ids)s::bigint[], id) LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+ORDER BY array_position(%(ids)s::bigint[], id) LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 """
 
 IN_ORDER = f"""
 SELECT * {IN_CLASS} AND {DUE} AND NOT id = ANY(%(taken)s)
-ORDER BY due_at {{direction}} LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+ORDER BY due_at {{direction}} LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 """
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import random
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +12,7 @@ from core.errors import DomainError, SendError
 from incidents import lifecycle
 from notifications import alarms, bundling, losses, outbox, receipts, results
 from notifications.channels.base import Accepted, DeadAddress
-from notifications.models import Alarm, Notification
+from notifications.models import Alarm, Attempt, Notification
 from notifications.sending import Sent
 from tests.factories import IncidentFactory
 from tests.house import wait_until
@@ -141,3 +142,22 @@ def test_a_message_that_arrives_waits_for_no_alarm_while_it_holds_its_row(how):
             assert row.select_for_update(nowait=True).get().state in ("sent", "delivered")
         assert [each for each in done.result(10) if isinstance(each, Exception)] == []
     assert Alarm.objects.get(key=key).cleared_at
+
+
+@pytest.mark.parametrize("how", ["loss", "settled", "claimed"])
+def test_who_refers_to_a_locked_message_does_not_wait(how):
+    """Foreign keys are checked at the commit: whoever holds other messages by then would wait crosswise."""
+    incident, person = IncidentFactory(), make_person("Bob")
+    make_method(person)
+    plan([incident], [person])
+    pk = Notification.objects.get().pk
+    lock = {
+        "loss": lambda: losses.lock([pk]),
+        "settled": lambda: outbox.settle([incident.topic], reason="It is over.", now=NOW),
+        "claimed": lambda: outbox.claim(after(seconds=1)),
+    }[how]
+    about = {"notification_id": pk, "number": 9, "lease_token": uuid.uuid4(), "started_at": NOW}
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        lock()
+        (made,) = pool.submit(at_once, lambda: Attempt.objects.create(**about)).result(10)
+    assert made.notification_id == pk
