@@ -49,18 +49,21 @@ class Line:
                     self._connection = None
 
     async def close(self):
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
     async def _attempt(self, work):
-        if self._connection is not None and not self._connection.closed:
+        connection = self._connection
+        if connection is not None and not connection.closed:
             try:
-                return await work(self._connection)
+                return await work(connection)
             except ROW_ERRORS:
                 raise
             except psycopg.Error:
-                if not self._connection.closed:
+                if self._connection is not connection:
+                    raise  # the line was closed meanwhile, and nobody would close another
+                if not connection.closed:
                     await self.close()  # perhaps a primary that became read-only: meet the new one next time
                     raise
         self._connection = await self._connect()
