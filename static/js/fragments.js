@@ -7,6 +7,7 @@ const RELOAD_PAUSE_MS = 30_000; // a page that reloads itself more often than th
 const POINTING_MS = 30_000; // for so long a pointer that rests may be about to press something
 const STAMP = "watchbill-reloaded";
 let submitted = null; // the form whose answer is being merged: what was typed into it has been said
+let answers = 0; // how many of somebody's presses were answered: what was asked for before one of them is old
 
 const MORPH = {
   morphStyle: "outerHTML",
@@ -121,6 +122,7 @@ function isSeen(element, top = 0) {
 // Fetches fragments of this page anew. False: it could not be done now, so try again later.
 export async function refresh(wanted = names()) {
   let answer, text;
+  const before = answers;
   try {
     const headers = { "X-Fragment": wanted.join(","), "X-News": "1" };
     document.dispatchEvent(new CustomEvent("fragments:asked", { detail: { headers } })); // a page may add what it shows
@@ -130,6 +132,8 @@ export async function refresh(wanted = names()) {
     return false;
   }
   if (answer.status >= 500 || answer.status === 429) return false;
+  // Another filter, another kind: this shows what was chosen before. Each press asks once more, at most.
+  if (answers !== before) return refresh(wanted);
   // What was pressed meanwhile shows already, and its own answer is on its way: this one is older and would take it back.
   if (document.querySelector("form[data-verb].htmx-request")) return false;
   const parent = parse(text).body;
@@ -177,6 +181,7 @@ function renew(page) {
   const fresh = page.querySelector("main");
   const old = document.getElementById("main");
   if (!fresh || !old) return location.reload();
+  answers += 1;
   document.title = page.title || document.title;
   Idiomorph.morph(old, fresh, { ...MORPH, morphStyle: "innerHTML" });
   htmx.process(old);
@@ -191,7 +196,10 @@ function sentence(body) {
 htmx.defineExtension("fragments", {
   isInlineSwap: (style) => style === "fragments" || style === "panel",
   handleSwap: (style, target, fragment) => {
-    if (style === "fragments") return merge(fragment);
+    if (style === "fragments") {
+      answers += 1;
+      return merge(fragment);
+    }
     // A part of the page that another view makes: <div hx-get="…" hx-trigger="load, news from:body" hx-swap="panel">.
     if (style === "panel") {
       const said = fragment.querySelector('[data-fragment="messages"]');

@@ -31,11 +31,11 @@ TEXTS = [
     f'"><img src=x onerror="window.{MARK}=1"><{MARK}>',
     f"'\"--></textarea></title></style></script><svg onload=window.{MARK}=1><{MARK}>",
     f'" autofocus onfocus="window.{MARK}=1" x="',
-    "{{7*191}} ${7*191} {% debug %} #{7*191} <%= 7*191 %>",
+    "{{7*1912003}} ${7*1912003} {% debug %} #{7*1912003} <%= 7*1912003 %>",
     f"javascript:window.{MARK}=1//",
     f'[x](javascript:window.{MARK}=1) <a href="javascript:window.{MARK}=1">x</a> ![x](x" onerror="window.{MARK}=1)',
 ]
-RUN = str(7 * 191)  # what a template that was run would say
+RUN = str(7 * 1912003)  # what a template that was run would say; no number of a row is as large
 # Of these columns the words are keys of ours, or a form of something: another text in them is no text, but damage.
 MEANT = re.compile(
     r"slug$|_key$|^key|hash|prefix|time_zone|channel|source$|scope$|vendor|^state$|kind|status|severity|priority|urgency"
@@ -132,7 +132,7 @@ class Reader(html.parser.HTMLParser):
             if name in ADDRESSED and _runs(value):
                 self.found.append(f"<{tag} {name}={value[:60]!r}>")
             # Alpine, in the admin, runs what stands in these.
-            if name.startswith(("x-", ":", "@", "hx-on")) and (MARK in value or "191" in value):
+            if name.startswith(("x-", ":", "@", "hx-on")) and (MARK in value or "1912003" in value):
                 self.found.append(f"<{tag} {name}={value[:60]!r}>")
             if name == "srcdoc" or (name == "style" and MARK in value):
                 self.found.append(f"<{tag} {name}={value[:60]!r}>")

@@ -197,6 +197,23 @@ def test_on_a_phone_the_head_and_the_button_are_on_the_first_screen(open_page, i
     assert drop["x"] == 0 and drop["width"] == PHONE["width"] and drop["y"] + drop["height"] == PHONE["height"]
 
 
+def test_news_that_were_asked_for_before_another_kind_was_chosen_do_not_undo_it(open_page, incident, alice, bob):
+    page = live(open_page(f"/incidents/{incident.pk}", bob, service_workers="block"))
+    asked = []
+    page.route(f"**/incidents/{incident.pk}", lambda route: asked.append(route))
+    with page.expect_request(f"**/incidents/{incident.pk}"):
+        lifecycle.add_note(incident.pk, text="I look at the bank.", by=alice, now=timezone.now())
+    page.get_by_role("link", name="Notes", exact=True).click()
+    expect(page.locator(".entry-triggered")).to_have_count(0)
+    with page.expect_response(lambda answer: "show=" in answer.url and "x-news" in answer.request.headers) as again:
+        asked[0].continue_()
+    again.value.finished()
+    expect(page.locator(".show[aria-current]")).to_have_text("Notes")
+    expect(page.locator(".timeline .entry-note")).to_contain_text("I look at the bank.")
+    expect(page.locator(".entry-triggered")).to_have_count(0)
+    assert len(asked) == 1 and was_not_reloaded(page)
+
+
 @pytest.mark.parametrize("show", ["Notes", "Pages"])
 def test_the_timeline_shows_one_kind_and_goes_on_doing_so(open_page, incident, bob, show):
     page = live(open_page(f"/incidents/{incident.pk}", bob))
