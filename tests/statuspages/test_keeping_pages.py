@@ -231,7 +231,7 @@ def test_a_linked_incident_must_be_one_the_person_may_see(client, page, charlie)
 
 
 def test_the_incident_of_a_post_is_named_only_to_who_may_see_it(client, page, charlie, alice):
-    hidden = factories.IncidentFactory(service__team__is_private=True, title="Vault is open")
+    hidden = factories.IncidentFactory(pk=918273001, service__team__is_private=True, title="Vault is open")
     post = a_post(page, alice, incident=hidden)
     client.force_login(charlie)
     for path in (PLACE, f"{PLACE}/history", f"{PLACE}/posts/{post.uuid}"):
