@@ -1,8 +1,11 @@
 """The status page in a browser: what a reader sees, on any screen, without script, and with axe looking."""
 
+import contextlib
 import datetime as dt
 import http.server
 import threading
+import urllib.error
+import urllib.request
 
 import pytest
 from django.utils import timezone
@@ -55,7 +58,15 @@ def shop(house, service):
         now=now,
     )
     copying.refresh(page.pk, now=now)
+    # The web process looks for newer copies once a second, and may still have the shop of the test before.
+    copy = page.copy.files[""][1]
+    wait_until(lambda: _answer_of(f"{house.base_url}/status/shop") == copy, 20, "the shop of this test is shown")
     return page
+
+
+def _answer_of(address):
+    with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(address, timeout=10) as answer:
+        return answer.read().decode()
 
 
 @pytest.mark.parametrize("screen", SCREENS)
