@@ -5,9 +5,12 @@ import { say, take } from "./messages.js";
 
 const RELOAD_PAUSE_MS = 30_000; // a page that reloads itself more often than this is in a circle
 const POINTING_MS = 30_000; // for so long a pointer that rests may be about to press something
+const AGAIN_MS = 1000; // until a panel asks again that came at the wrong time
 const STAMP = "watchbill-reloaded";
 let submitted = null; // the form whose answer is being merged: what was typed into it has been said
 let answers = 0; // how many of somebody's presses were answered: what was asked for before one of them is old
+const pressed = new WeakMap(); // the same of each panel
+const asked = new WeakMap(); // and how many there were when a request of a panel began
 
 const MORPH = {
   morphStyle: "outerHTML",
@@ -134,14 +137,15 @@ export async function refresh(wanted = names()) {
   if (answer.status >= 500 || answer.status === 429) return false;
   // Another filter, another kind: this shows what was chosen before. Each press asks once more, at most.
   if (answers !== before) return refresh(wanted);
-  // What was pressed meanwhile shows already, and its own answer is on its way: this one is older and would take it back.
-  if (document.querySelector("form[data-verb].htmx-request")) return false;
+  if (isPressed(document, false)) return false;
   const parent = parse(text).body;
   // Signed out, or it is hidden from us now, or it is another page since the server was updated.
   if (!answer.ok || answer.redirected || !hasFragments(parent)) return reload();
-  merge(parent).forEach((element) => element.nodeType === Node.ELEMENT_NODE && htmx.process(element));
+  added(merge(parent));
   return true;
 }
+
+const added = (elements) => elements.forEach((element) => element.nodeType === Node.ELEMENT_NODE && htmx.process(element));
 
 const parse = (text) => new DOMParser().parseFromString(text, "text/html");
 
@@ -154,9 +158,47 @@ export function reload() {
   return true;
 }
 
+// Says that something happened: panels fetch themselves anew.
+export function tellPanels(detail = { incidents: [], kinds: [] }) {
+  document.body.dispatchEvent(new CustomEvent("news", { detail }));
+}
+
 // --- htmx --------------------------------------------------------------------------------------------------------
 
 const isPanel = (element) => element.closest("[hx-swap]")?.getAttribute("hx-swap") === "panel";
+
+// Whether something was pressed there whose answer is on its way. What comes before it is older than what was pressed.
+function isPressed(place, isInPanel) {
+  const waiting = place.querySelectorAll(":is(form, button, a).htmx-request");
+  return [...waiting].some((element) => isPanel(element) === isInPanel);
+}
+
+// Whether a panel fetched this by itself before something that was pressed in it was answered; counts what was pressed.
+function isOlder({ xhr, target, requestConfig }) {
+  const count = pressed.get(target);
+  if (requestConfig.elt === target) return asked.get(xhr) !== count || isPressed(target, true);
+  pressed.set(target, (count ?? 0) + 1);
+  return false;
+}
+
+// Merges an answer; returns the elements that became part of the page, or false for other kinds of answers.
+function swap(style, target, fragment) {
+  if (style === "fragments") {
+    answers += 1;
+    return merge(fragment);
+  }
+  // A part of the page that another view makes: <div hx-get="…" hx-trigger="load, news from:body" hx-swap="panel">.
+  if (style === "panel") {
+    const said = fragment.querySelector('[data-fragment="messages"]');
+    if (said) take(said);
+    said?.remove(); // the page has its own place for them
+    const letGo = hold();
+    const merged = Idiomorph.morph(target, fragment.childNodes, { ...MORPH, morphStyle: "innerHTML" });
+    letGo();
+    return merged;
+  }
+  return false;
+}
 
 // What a form was answered with when it is no fragment: another page to go to, or a page that says what is wrong.
 function lead(detail) {
@@ -195,36 +237,32 @@ function sentence(body) {
 
 htmx.defineExtension("fragments", {
   isInlineSwap: (style) => style === "fragments" || style === "panel",
-  handleSwap: (style, target, fragment) => {
-    if (style === "fragments") {
-      answers += 1;
-      return merge(fragment);
-    }
-    // A part of the page that another view makes: <div hx-get="…" hx-trigger="load, news from:body" hx-swap="panel">.
-    if (style === "panel") {
-      const said = fragment.querySelector('[data-fragment="messages"]');
-      if (said) take(said);
-      said?.remove(); // the page has its own place for them
-      const letGo = hold();
-      const merged = Idiomorph.morph(target, fragment.childNodes, { ...MORPH, morphStyle: "innerHTML" });
-      letGo();
-      return merged;
-    }
-    return false;
-  },
+  handleSwap: swap,
   onEvent: (name, event) => {
     const { detail } = event;
     if (name === "htmx:configRequest" && !detail.headers["X-Fragment"]) {
       const wanted = isPanel(detail.elt) ? "panel" : names().join(",");
       if (wanted) detail.headers["X-Fragment"] = wanted;
     }
+    if (name === "htmx:beforeRequest") asked.set(detail.xhr, pressed.get(detail.target));
     if (name === "htmx:beforeSwap" && detail.shouldSwap) {
       const { elt, verb } = detail.requestConfig;
+      const isOfPanel = isPanel(elt.isConnected ? elt : detail.target);
       submitted = detail.xhr.status < 400 ? elt.closest("form") : null;
-      const isWhole = !isPanel(elt) || parse(detail.xhr.responseText).querySelector("main");
+      const isWhole = !isOfPanel || parse(detail.xhr.responseText).querySelector("main");
+      if (isOfPanel && isOlder(detail)) {
+        detail.shouldSwap = false;
+        setTimeout(tellPanels, AGAIN_MS);
+      }
       // Not the panel but a page that refuses it: what is shown stays, its link or what was true a moment ago.
-      if (isWhole && isPanel(elt) && verb === "get") detail.shouldSwap = false;
+      else if (isWhole && isOfPanel && verb === "get") detail.shouldSwap = false;
       else if (isWhole) lead(detail);
+      // Another answer took the form away that was pressed, and htmx would not know any more what to do with this one.
+      if (detail.shouldSwap && !elt.isConnected) {
+        detail.shouldSwap = false;
+        const { body } = parse(detail.xhr.responseText);
+        added(swap(isOfPanel ? "panel" : "fragments", detail.target, body));
+      }
     }
     if (name === "htmx:afterRequest") submitted = null;
     // What a panel fetches by itself fails in silence: it keeps what it shows, and the socket says what is wrong.

@@ -1,7 +1,7 @@
 // Keeps an open page true. The socket says which incidents changed; the page then fetches the fragments that it shows,
 // and panels that wait for it (hx-trigger="load, news from:body") fetch themselves. What changes slowly (data-every)
 // and what says "minute from:body" is fetched by the clock. Without this script everything works by forms and reloads.
-import { names, refresh as fetchFragments, reload } from "./fragments.js";
+import { names, refresh as fetchFragments, reload, tellPanels } from "./fragments.js";
 
 const page = document.body.dataset;
 const SILENT_MS = 60_000; // the server says something at least every 25 s
@@ -91,7 +91,7 @@ function hurry() {
 function changed({ incidents, kinds = [], spread_ms: spread = 0 }) {
   const mine = Number(document.querySelector("[data-incident]")?.dataset.incident);
   if (mine && !incidents.includes(mine)) return;
-  soon(spread, () => document.body.dispatchEvent(new CustomEvent("news", { detail: { incidents, kinds } })));
+  soon(spread, () => tellPanels({ incidents, kinds }));
   const what = incidents.length === 1 ? `Incident ${incidents[0]}` : `${incidents.length} incidents`;
   const how = kinds.map((kind) => kind.replaceAll("_", " ")).join(", ");
   document.getElementById("announcer").textContent = `${what}: ${how || "changed"}.`;
@@ -135,7 +135,7 @@ async function run() {
 }
 
 function everythingMayHaveChanged() {
-  soon(1000, () => document.body.dispatchEvent(new CustomEvent("news", { detail: { incidents: [], kinds: [] } })), names({ slow: true }));
+  soon(1000, () => tellPanels(), names({ slow: true }));
 }
 
 // --- the clock and the browser -------------------------------------------------------------------------------------

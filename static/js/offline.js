@@ -62,8 +62,8 @@ async function comeBack() {
   if (!answer || answer.status >= 500) return; // nobody is there, or only a proxy
   // A page of fragments stays as it is around them, with what somebody typed; another is loaded anew.
   if (!document.querySelector("[data-fragment]:not([data-fragment=messages])")) return location.reload();
-  const { names, refresh } = await import("./fragments.js");
-  if (await refresh(names({ slow: true }))) body.dispatchEvent(new CustomEvent("news", { detail: { incidents: [], kinds: [] } }));
+  const { names, refresh, tellPanels } = await import("./fragments.js");
+  if (await refresh(names({ slow: true }))) tellPanels();
 }
 
 document.addEventListener("fragments:merged", () => {

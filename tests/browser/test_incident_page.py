@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from incidents import checklist, lifecycle
 from tests.browser.stage import expect, mark, was_not_reloaded
+from tests.house import wait_until
 
 PHONE = {"width": 390, "height": 844}
 
@@ -168,6 +169,26 @@ def test_tasks_are_added_by_enter_and_ticked(open_page, incident, alice, bob):
     hers.get_by_role("button", name="Done: Call the bank").click()
     expect(his.locator(".task.is-done")).to_contain_text("done by Alice")
     assert checklist.Task.objects.get().done_by == alice
+
+
+def test_the_answer_to_a_press_whose_form_is_gone_by_then_breaks_nothing(open_page, incident, bob):
+    for text in ("Call the bank", "Tell the shop"):
+        checklist.add(incident.pk, text=text, by=bob, now=timezone.now())
+    page = live(open_page(f"/incidents/{incident.pk}", bob, service_workers="block"))
+    page.route("**/*", lambda route: route.abort() if "x-news" in route.request.headers else route.fallback())
+    late = []
+    page.route("**/do/remove-task", lambda route: route.fallback() if late else late.append((route, route.fetch())))
+    for text in ("Tell the shop", "Call the bank"):
+        page.get_by_label(f"Change the task {text}").click()
+        page.locator(".task").filter(has_text=text).get_by_role("button", name="Remove the task").click()
+        wait_until(lambda: page.wait_for_timeout(50) or late, 20, "the server answers the first press")
+    expect(page.locator(".task")).to_have_count(0)
+    page.evaluate("document.getElementById('messages').replaceChildren()")
+    route, answer = late[0]
+    route.fulfill(response=answer)
+    expect(page.locator("#messages")).to_contain_text("The task is off the list.")
+    expect(page.locator("#proposals")).to_have_count(1)  # what is no fragment is still there
+    assert was_not_reloaded(page)
 
 
 def test_merging_by_search_and_taking_out_again(open_page, incident, service, bob):

@@ -11,6 +11,7 @@ from incidents import lifecycle
 from notifications import links
 from notifications.models import Notification
 from tests.browser.stage import expect, mark, was_not_reloaded
+from tests.house import wait_until
 
 
 @pytest.fixture
@@ -61,6 +62,44 @@ def test_a_responder_reviews_on_the_page_of_the_incident(open_page, incident, hy
     expect(page.locator("#timeline, [data-fragment='timeline']").first).to_contain_text("Bob approved the hypothesis")
     page.reload()
     expect(page.locator(f"#proposal-{hypothesis.uuid} .chip")).to_have_text("Approved")
+
+
+def test_a_panel_that_was_asked_for_before_a_press_in_it_does_not_undo_it(open_page, incident, action, alice, bob):
+    page = open_page(f"/incidents/{incident.pk}", bob, service_workers="block")
+    row = page.locator(f"#proposal-{action.uuid}")
+    expect(page.locator("#connection")).to_have_text("Live")
+    approve = row.get_by_role("button", name="Approve")
+    expect(approve).to_be_visible()
+    held = []
+    page.route(f"**/incidents/{incident.pk}/proposals", lambda route: held.append(route))
+    lifecycle.add_note(incident.pk, text="I look at it.", by=alice, now=timezone.now())
+    with page.expect_request(f"**/incidents/{incident.pk}/proposals") as asked:
+        pass
+    old = page.request.get(asked.value.url, headers=asked.value.headers).body()
+    approve.click()
+    expect(row.locator(".chip")).to_have_text("Approved")
+    with page.expect_request(f"**/incidents/{incident.pk}/proposals"):
+        held[0].fulfill(body=old, content_type="text/html")
+    page.wait_for_timeout(300)  # so that it could have been merged
+    assert row.locator(".chip").inner_text() == "Approved"
+
+
+def test_news_that_come_before_the_answer_leave_the_panel_as_it_is(open_page, incident, action, bob):
+    page = open_page(f"/incidents/{incident.pk}", bob, service_workers="block")
+    row = page.locator(f"#proposal-{action.uuid}")
+    expect(page.locator("#connection")).to_have_text("Live")
+    late = []
+    page.route("**/proposals/action/**", lambda route: late.append((route, route.fetch())))
+    with page.expect_response(f"**/incidents/{incident.pk}/proposals", timeout=20_000) as news:  # of the approval
+        row.get_by_role("button", name="Approve").click()
+    news.value.finished()
+    wait_until(lambda: page.wait_for_timeout(300) or late, 20, "the server answers the press")
+    expect(row.get_by_role("button", name="Approve")).to_be_visible()
+    route, answer = late[0]
+    route.fulfill(response=answer)
+    expect(row.locator(".chip")).to_have_text("Approved")
+    expect(page.locator("#messages")).to_contain_text("is approved.")
+    expect(page.locator("#proposals #messages")).to_have_count(0)
 
 
 def test_whoever_was_paged_reviews_behind_the_link_of_the_message(open_page, token, hypothesis, action, alice):
