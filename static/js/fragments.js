@@ -9,8 +9,8 @@ const AGAIN_MS = 1000; // until a panel asks again that came at the wrong time
 const STAMP = "watchbill-reloaded";
 let submitted = null; // the form whose answer is being merged: what was typed into it has been said
 let answers = 0; // how many of somebody's presses were answered: what was asked for before one of them is old
-const pressed = new WeakMap(); // the same of each panel
-const asked = new WeakMap(); // and how many there were when a request of a panel began
+const merges = new WeakMap(); // how often each panel was merged
+const asked = new WeakMap(); // and how often when a request for it began
 
 const MORPH = {
   morphStyle: "outerHTML",
@@ -173,12 +173,9 @@ function isPressed(place, isInPanel) {
   return [...waiting].some((element) => isPanel(element) === isInPanel);
 }
 
-// Whether a panel fetched this by itself before something that was pressed in it was answered; counts what was pressed.
+// Whether a panel fetched this by itself before something that was pressed in it was answered.
 function isOlder({ xhr, target, requestConfig }) {
-  const count = pressed.get(target);
-  if (requestConfig.elt === target) return asked.get(xhr) !== count || isPressed(target, true);
-  pressed.set(target, (count ?? 0) + 1);
-  return false;
+  return requestConfig.elt === target && (asked.get(xhr) !== merges.get(target) || isPressed(target, true));
 }
 
 // Merges an answer; returns the elements that became part of the page, or false for other kinds of answers.
@@ -192,6 +189,7 @@ function swap(style, target, fragment) {
     const said = fragment.querySelector('[data-fragment="messages"]');
     if (said) take(said);
     said?.remove(); // the page has its own place for them
+    merges.set(target, (merges.get(target) ?? 0) + 1);
     const letGo = hold();
     const merged = Idiomorph.morph(target, fragment.childNodes, { ...MORPH, morphStyle: "innerHTML" });
     letGo();
@@ -244,7 +242,7 @@ htmx.defineExtension("fragments", {
       const wanted = isPanel(detail.elt) ? "panel" : names().join(",");
       if (wanted) detail.headers["X-Fragment"] = wanted;
     }
-    if (name === "htmx:beforeRequest") asked.set(detail.xhr, pressed.get(detail.target));
+    if (name === "htmx:beforeRequest") asked.set(detail.xhr, merges.get(detail.target));
     if (name === "htmx:beforeSwap" && detail.shouldSwap) {
       const { elt, verb } = detail.requestConfig;
       const isOfPanel = isPanel(elt.isConnected ? elt : detail.target);
